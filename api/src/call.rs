@@ -1,0 +1,334 @@
+//! The way of every request through this crate: read it, find out who calls, let the handler run it on the node,
+//! render what came out. Handlers see a [`Call`] and know nothing of cookies, statuses and metrics.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tessera_core::configuration::Configuration;
+use tessera_core::decide;
+use tessera_core::decide::rejected::Rejected;
+use tessera_core::decide::selection::Selection;
+use tessera_core::decide::user::UserParams;
+use tessera_core::decision::Refusal;
+use tessera_core::facts::Caller;
+use tessera_node::Node;
+
+use crate::auth::client::Evidence;
+use crate::auth::jwt::Claims;
+use crate::auth::session::{self, Presented};
+use crate::error::{self, Failure, HttpErrors, UNNUMBERED};
+use crate::metrics::{EndpointMetrics, Metrics};
+use crate::params::{BodyKind, Params, decode, invalid};
+use crate::reply::{Ending, Reply, plain_page};
+use crate::settings::{ApiSettings, BODY_BYTES_MAX};
+
+/// The message of every 401 on administrative calls (reference http-api 2.8).
+const NOT_AUTHENTICATED: &str = "Not authenticated";
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) node: Node,
+    pub(crate) settings: ApiSettings,
+    pub(crate) metrics: Metrics,
+    pub(crate) started: Instant,
+}
+
+/// Which methods an endpoint answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Methods {
+    /// GET and HEAD.
+    Get,
+    /// POST.
+    Post,
+    /// GET, HEAD and POST.
+    Any,
+}
+
+impl Methods {
+    fn allow(self, method: &Method) -> bool {
+        match *method {
+            Method::GET | Method::HEAD => self != Self::Post,
+            Method::POST => self != Self::Get,
+            _ => false,
+        }
+    }
+
+    const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Get => "GET, HEAD, OPTIONS",
+            Self::Post => "OPTIONS, POST",
+            Self::Any => "GET, HEAD, OPTIONS, POST",
+        })
+    }
+}
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody.
+    Open,
+    /// Administrators; logouts on other nodes are known because the state is brought up to date first.
+    Admin,
+    /// Administrators, also while the cluster cannot decide anything: the session is checked on what this node knows.
+    AdminLocal,
+}
+
+/// One line of the route table.
+pub(crate) struct Endpoint {
+    pub(crate) methods: Methods,
+    pub(crate) access: Access,
+    pub(crate) metrics: EndpointMetrics,
+}
+
+/// A request on its way through a handler.
+pub(crate) struct Call {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) params: Params,
+    pub(crate) caller: Caller,
+    /// The session, on calls of administrators.
+    pub(crate) claims: Option<Claims>,
+}
+
+impl Call {
+    /// Runs a request on the node.
+    pub(crate) async fn run<R: decide::Request>(&self, request: R) -> Result<R::Reply, Failure> {
+        match self.shared.node.run(request, self.caller.clone()).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(refusal)) => Err(Failure::Refused { refusal, id: 1 }),
+            Err(error) => Err(Failure::Run(error)),
+        }
+    }
+
+    /// The user the request names.
+    pub(crate) fn user(&self) -> UserParams {
+        user_of(&self.params)
+    }
+
+    /// The tokens the request names.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection { serial: self.params.owned("serial"), user: self.user() }
+    }
+}
+
+/// The user parameters, also of requests whose names are lower-cased.
+fn user_of(params: &Params) -> UserParams {
+    UserParams {
+        user: params.text("user").unwrap_or_default().to_owned(),
+        realm: params.owned("realm"),
+        res_conf: params.owned("resConf").or_else(|| params.owned("resconf")),
+    }
+}
+
+/// Serves one request of an endpoint.
+pub(crate) async fn serve<H, F>(
+    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
+    handler: H,
+    request: Request<Body>,
+) -> Response
+where
+    H: FnOnce(Call) -> F,
+    F: Future<Output = Result<Reply, Failure>>,
+{
+    if !endpoint.methods.allow(request.method()) {
+        return other_method(endpoint.methods, request.method()).into_response();
+    }
+    let begin = Instant::now();
+    let limit = shared.settings.request_timeout;
+    let reply = tokio::time::timeout(limit, answer(&shared, endpoint.access, handler, request))
+        .await
+        .unwrap_or_else(|_| Reply::unavailable());
+    let duration = begin.elapsed();
+    endpoint.metrics.observe(reply.ending, duration);
+    tracing::debug!(
+        endpoint = endpoint.metrics.path,
+        status = reply.status.as_u16(),
+        duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        "request answered"
+    );
+    reply.header(NOSNIFF.0, NOSNIFF.1).into_response()
+}
+
+const NOSNIFF: (HeaderName, HeaderValue) =
+    (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+/// The answer to a method the endpoint does not process.
+fn other_method(methods: Methods, method: &Method) -> Reply {
+    let reply = if *method == Method::OPTIONS {
+        Reply::empty(StatusCode::OK, Ending::Ok)
+    } else {
+        plain_page(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed for this URL.")
+    };
+    reply.header(ALLOW, methods.header())
+}
+
+async fn answer<H, F>(shared: &Arc<Shared>, access: Access, handler: H, request: Request<Body>) -> Reply
+where
+    H: FnOnce(Call) -> F,
+    F: Future<Output = Result<Reply, Failure>>,
+{
+    let (parts, body) = request.into_parts();
+    let body = match collect(body).await {
+        Ok(body) => body,
+        Err(page) => return page,
+    };
+    let kind = BodyKind::of(parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()));
+    let params = match decode(parts.uri.query(), kind, &body) {
+        Ok(params) => params,
+        Err(problem) => return error::malformed(problem),
+    };
+    let configuration = shared.node.configuration();
+    let caller = caller(shared, &configuration, &parts, &params);
+    let httperror = params.control().httperror.clone();
+    let errors =
+        HttpErrors { wanted: httperror.as_deref(), limited_to: configuration.settings.text("errors") };
+    let mut call = Call { shared: shared.clone(), params, caller, claims: None };
+    if access != Access::Open
+        && let Err(denied) = authenticate(&mut call, access, &parts).await
+    {
+        return match denied {
+            Denied::NotAuthenticated => not_authenticated(&call, errors).await,
+            Denied::Run(error) => error::run_error(&error),
+        };
+    }
+    let claims = call.claims.clone();
+    let audit = Audit::of(&call, access);
+    let outcome = if access != Access::Open && call.params.is_damaged() {
+        Err(Failure::Unread(invalid("request", "its text is not valid UTF-8")))
+    } else {
+        handler(call).await
+    };
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(failure) => audit.failed(shared, failure, errors).await,
+    };
+    refresh(shared, claims.as_ref(), reply)
+}
+
+/// Reads the body up to the limit.
+async fn collect(body: Body) -> Result<Bytes, Reply> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(plain_page(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB."))
+        }
+        Err(_) => Err(plain_page(StatusCode::BAD_REQUEST, "The request could not be read.")),
+    }
+}
+
+fn caller(shared: &Shared, configuration: &Configuration, parts: &Parts, params: &Params) -> Caller {
+    let peer = match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        Some(ConnectInfo(address)) => address.ip(),
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let parameter = params.control().client.as_deref().filter(|_| shared.settings.client_from_parameter);
+    let evidence = Evidence {
+        peer,
+        headers: &parts.headers,
+        parameter,
+        trusted: &shared.settings.trusted_proxies,
+        settings: &configuration.settings,
+    };
+    Caller {
+        client: evidence.address().to_string(),
+        server: String::new(),
+        action: parts.uri.path().trim_start_matches('/').to_owned(),
+        administrator: None,
+    }
+}
+
+/// Why a call of an administrator does not reach its handler.
+enum Denied {
+    NotAuthenticated,
+    Run(tessera_node::RunError),
+}
+
+async fn authenticate(call: &mut Call, access: Access, parts: &Parts) -> Result<(), Denied> {
+    let node = &call.shared.node;
+    let state = match access {
+        Access::Admin => node.store().barrier().await.map_err(|error| Denied::Run(error.into()))?,
+        Access::AdminLocal | Access::Open => node.store().view(),
+    };
+    let key = session::key(&*state, node.keyring()).ok_or(Denied::NotAuthenticated)?;
+    let form_csrf = call.params.control().csrf_token.as_deref();
+    let presented = Presented {
+        method: &parts.method,
+        headers: &parts.headers,
+        form_csrf: form_csrf.filter(|_| call.shared.settings.csrf_from_form),
+    };
+    let claims = presented.check(&*state, &key, node.store().now()).map_err(|_| Denied::NotAuthenticated)?;
+    call.caller.administrator = Some(claims.administrator());
+    call.claims = Some(claims);
+    Ok(())
+}
+
+/// 401, which is written to the audit trail like every other call (reference http-api 4.3).
+async fn not_authenticated(call: &Call, errors: HttpErrors<'_>) -> Reply {
+    let refusal = Refusal::Other(NOT_AUTHENTICATED.to_owned());
+    let serial = call.params.text("serial").unwrap_or_default().to_owned();
+    match call.run(Rejected { refusal, serial, user: call.user() }).await {
+        Err(Failure::Run(error)) => error::run_error(&error),
+        Ok(_) | Err(Failure::Unread(_) | Failure::Refused { .. }) => {
+            errors.reply(UNNUMBERED, NOT_AUTHENTICATED, 1, Some(StatusCode::UNAUTHORIZED))
+        }
+    }
+}
+
+/// What is needed to record a refusal after the handler has consumed the call.
+struct Audit {
+    caller: Caller,
+    serial: String,
+    user: UserParams,
+}
+
+impl Audit {
+    /// Empty for calls whose parameters cannot be refused, which are the frequent ones.
+    fn of(call: &Call, access: Access) -> Self {
+        if access == Access::Open {
+            return Self { caller: Caller::default(), serial: String::new(), user: UserParams::default() };
+        }
+        let serial = call.params.text("serial").unwrap_or_default().to_owned();
+        Self { caller: call.caller.clone(), serial, user: call.user() }
+    }
+
+    /// The reply to a failure; one that never reached the node is audited first.
+    async fn failed(self, shared: &Shared, failure: Failure, errors: HttpErrors<'_>) -> Reply {
+        let (refusal, id) = match failure {
+            Failure::Run(error) => return error::run_error(&error),
+            Failure::Refused { refusal, id } => (refusal, id),
+            Failure::Unread(refusal) => {
+                let rejected = Rejected { refusal: refusal.clone(), serial: self.serial, user: self.user };
+                if let Err(error) = shared.node.run(rejected, self.caller).await {
+                    return error::run_error(&error);
+                }
+                (refusal, 1)
+            }
+        };
+        errors.reply(error::code(&refusal), &error::message(&refusal), id, None)
+    }
+}
+
+/// Renews a session that is near its end (reference http-api 4.4). A reply that sets cookies itself is left alone.
+fn refresh(shared: &Shared, claims: Option<&Claims>, reply: Reply) -> Reply {
+    let lifetime = shared.settings.lifetime();
+    let now = shared.node.store().now();
+    let Some(claims) = claims.filter(|claims| claims.due(now, lifetime)) else { return reply };
+    if reply.headers.contains_key(SET_COOKIE) {
+        return reply;
+    }
+    let Some(key) = session::key(&*shared.node.store().view(), shared.node.keyring()) else { return reply };
+    match session::issue(&claims.administrator(), &key, now, lifetime) {
+        Ok(issued) => shared.settings.cookies().set(reply, &issued.token, &issued.csrf),
+        Err(_) => reply,
+    }
+}

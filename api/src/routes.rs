@@ -1,0 +1,109 @@
+//! The complete route table.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use axum::routing::any;
+use http::header::{HeaderValue, LOCATION};
+use http::{Request, StatusCode};
+
+use crate::admin::{init, lifecycle, login, logout, resync, set, show, userlist};
+use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
+use crate::cluster;
+use crate::error::Failure;
+use crate::health;
+use crate::metrics;
+use crate::reply::{Ending, Reply, plain_page};
+use crate::system::{config, realm, resolver};
+use crate::validate::{check, check_s, constant, simplecheck};
+
+/// Every endpoint: path, methods, who may call it, handler.
+pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
+    use Access::{Admin, AdminLocal, Open};
+    use Methods::{Any, Get, Post};
+
+    Table::new(shared)
+        .add("/validate/check", Any, Open, check::check)
+        .add("/validate/check_s", Any, Open, check_s::check_s)
+        .add("/validate/simplecheck", Any, Open, simplecheck::simplecheck)
+        .add("/validate/ok", Any, Open, constant::ok)
+        .add("/validate/fail", Any, Open, constant::fail)
+        .add("/admin/login", Post, Open, login::login)
+        .add("/admin/logout", Any, Admin, logout::logout)
+        .add("/admin/init", Post, Admin, init::init)
+        .add("/admin/show", Any, Admin, show::show)
+        .add("/admin/remove", Post, Admin, lifecycle::remove)
+        .add("/admin/enable", Post, Admin, lifecycle::enable)
+        .add("/admin/disable", Post, Admin, lifecycle::disable)
+        .add("/admin/assign", Post, Admin, lifecycle::assign)
+        .add("/admin/unassign", Post, Admin, lifecycle::unassign)
+        .add("/admin/reset", Post, Admin, lifecycle::reset)
+        .add("/admin/set", Post, Admin, set::set)
+        .add("/admin/setPin", Post, Admin, set::set_pin)
+        .add("/admin/resync", Post, Admin, resync::resync)
+        .add("/admin/userlist", Any, Admin, userlist::userlist)
+        .add("/system/setResolver", Post, Admin, resolver::set_resolver)
+        .add("/system/getResolvers", Any, Admin, resolver::get_resolvers)
+        .add("/system/getResolver", Any, Admin, resolver::get_resolver)
+        .add("/system/delResolver", Post, Admin, resolver::del_resolver)
+        .add("/system/setRealm", Post, Admin, realm::set_realm)
+        .add("/system/getRealms", Any, Admin, realm::get_realms)
+        .add("/system/delRealm", Post, Admin, realm::del_realm)
+        .add("/system/setDefaultRealm", Post, Admin, realm::set_default_realm)
+        .add("/system/getDefaultRealm", Any, Admin, realm::get_default_realm)
+        .add("/system/setConfig", Post, Admin, config::set_config)
+        .add("/system/setDefault", Post, Admin, config::set_default)
+        .add("/system/getConfig", Any, Admin, config::get_config)
+        .add("/system/delConfig", Post, Admin, config::del_config)
+        .add("/healthcheck/status", Get, Open, health::status)
+        .add("/healthz", Get, Open, health::alive)
+        .add("/readyz", Get, Open, health::ready)
+        .add("/metrics", Get, Open, metrics::metrics)
+        .add("/cluster/status", Get, AdminLocal, cluster::status)
+        .add("/", Get, Open, root)
+        .finish()
+}
+
+/// A route table under construction.
+struct Table {
+    shared: Arc<Shared>,
+    router: Router,
+}
+
+impl Table {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: shared.clone(), router: Router::new() }
+    }
+
+    fn add<H, F>(mut self, path: &'static str, methods: Methods, access: Access, handler: H) -> Self
+    where
+        H: FnOnce(Call) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        let metrics = self.shared.metrics.endpoint(path);
+        let endpoint = Arc::new(Endpoint { methods, access, metrics });
+        let shared = self.shared.clone();
+        let service = move |request: Request<Body>| serve(shared.clone(), endpoint.clone(), handler, request);
+        self.router = self.router.route(path, any(service));
+        self
+    }
+
+    fn finish(self) -> Router {
+        self.router.fallback(|| async {
+            plain_page(StatusCode::NOT_FOUND, "There is nothing under this URL.").into_response()
+        })
+    }
+}
+
+/// `GET /`: to the configured page, or nowhere (reference http-api 1.1).
+async fn root(call: Call) -> Result<Reply, Failure> {
+    let target = call.shared.settings.root_redirect.as_str();
+    let location = HeaderValue::from_str(target).ok().filter(|location| !location.is_empty());
+    Ok(match location {
+        Some(location) => Reply::empty(StatusCode::FOUND, Ending::Ok).header(LOCATION, location),
+        None => plain_page(StatusCode::NOT_FOUND, "There is nothing under this URL."),
+    })
+}

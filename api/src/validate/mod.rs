@@ -1,0 +1,8 @@
+//! `/validate`: authentication of users (reference http-api 7). A refusal inside the node never surfaces here; it is
+//! the answer no. A request that could not be decided is 503, which is not an answer.
+
+pub(crate) mod check;
+pub(crate) mod check_s;
+pub(crate) mod constant;
+pub(crate) mod simplecheck;
+mod verdict;

@@ -1,0 +1,5 @@
+mod init;
+mod lifecycle;
+mod session;
+mod set;
+mod show;

@@ -1,0 +1,83 @@
+//! Methods, paths, bodies and connections (reference http-api 1.1 to 1.3).
+
+use axum::body::Body;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{Method, Request, StatusCode};
+use tessera_api::{BODY_BYTES_MAX, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::server::{Server, request};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_methods_and_paths_get_an_html_page() {
+    let server = Server::start().await;
+    for (method, path, status) in [
+        (Method::PUT, "/validate/check", StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, "/admin/init", StatusCode::METHOD_NOT_ALLOWED),
+        (Method::HEAD, "/admin/init", StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, "/validate/check/", StatusCode::NOT_FOUND),
+        (Method::GET, "/validate/Check", StatusCode::NOT_FOUND),
+        (Method::GET, "/validate/check_url", StatusCode::NOT_FOUND),
+        (Method::GET, "/", StatusCode::NOT_FOUND),
+    ] {
+        let answer = server.send(request(method.clone(), path)).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(answer.headers[CONTENT_TYPE], "text/html; charset=utf-8", "{method} {path}");
+    }
+    let options = server.send(request(Method::OPTIONS, "/validate/check")).await;
+    assert_eq!((options.status, options.body.len()), (StatusCode::OK, 0));
+    assert_eq!(options.headers[ALLOW], "GET, HEAD, OPTIONS, POST");
+    let head = server.send(request(Method::HEAD, "/validate/ok")).await;
+    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_checked() {
+    let server = Server::start().await;
+    let post = |kind: &'static str, body: Vec<u8>| {
+        let request = Request::post("/validate/check").header(CONTENT_TYPE, kind);
+        server.send(request.body(Body::from(body)).unwrap())
+    };
+    let broken = post("application/json", b"{\"user\":".to_vec()).await;
+    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    assert!(broken.text().starts_with("<!DOCTYPE html>"));
+    let large = post("application/x-www-form-urlencoded", vec![b'a'; BODY_BYTES_MAX + 1]).await;
+    assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let largest = post("application/x-www-form-urlencoded", vec![b'a'; BODY_BYTES_MAX]).await;
+    assert_eq!(largest.value(), false);
+}
+
+async fn exchange(stream: &mut TcpStream, text: &str) -> String {
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&reply).ends_with('}') {
+        let length = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(length, 0, "closed after {}", String::from_utf8_lossy(&reply));
+        reply.extend_from_slice(&buffer[..length]);
+    }
+    String::from_utf8(reply).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_kept_until_the_server_stops() {
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(serve(listener, None, server.router.clone(), async {
+        let _ = stopped.await;
+    }));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        let reply = exchange(&mut stream, "GET /validate/ok HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    }
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    let mut rest = Vec::new();
+    assert_eq!(stream.read_to_end(&mut rest).await.unwrap(), 0);
+    assert!(TcpStream::connect(address).await.is_err());
+}

@@ -1,0 +1,3 @@
+mod check;
+mod check_s;
+mod simplecheck;

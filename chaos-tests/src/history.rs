@@ -1,0 +1,187 @@
+//! What was sent, to which node, when, and what came back.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The digits that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The OTP of this counter (TOTP: time step).
+    Right(u64),
+    /// Digits that are no OTP of the token.
+    Wrong,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// `value: true`.
+    Accepted,
+    /// `value: false`.
+    Refused,
+    /// HTTP 503: the server says that it does not know.
+    Unavailable,
+    /// No complete answer: the connection broke or time ran out.
+    Unanswered(String),
+    /// No connection was made, so nothing was sent.
+    NotSent,
+    /// An answer that no request of these tests should get.
+    Strange(String),
+}
+
+impl Outcome {
+    /// True if the request may have been carried out without the client knowing.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Unavailable | Self::Unanswered(_) | Self::Strange(_) => true,
+            Self::Accepted | Self::Refused | Self::NotSent => false,
+        }
+    }
+}
+
+/// One `/validate` request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Serial number of the token.
+    pub serial: String,
+    /// The digits.
+    pub sent: Sent,
+    /// The node it was sent to; `None` when the client chose among all.
+    pub node: Option<u64>,
+    /// When it was sent, from the start of the history.
+    pub started: Duration,
+    /// When the outcome was known.
+    pub ended: Duration,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+impl Attempt {
+    /// The counter, if the right OTP was sent.
+    pub fn counter(&self) -> Option<u64> {
+        match self.sent {
+            Sent::Right(counter) => Some(counter),
+            Sent::Wrong => None,
+        }
+    }
+
+    /// True if this attempt used up its OTP, or may have.
+    pub fn may_have_been_accepted(&self) -> bool {
+        self.counter().is_some() && (self.outcome == Outcome::Accepted || self.outcome.is_unknown())
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { serial, sent, node, started, ended, outcome } = self;
+        write!(
+            f,
+            "{serial} {sent:?} at node {} from {} to {} ms: {outcome:?}",
+            node.map_or_else(|| "any".to_owned(), |id| id.to_string()),
+            started.as_millis(),
+            ended.as_millis()
+        )
+    }
+}
+
+/// One `/admin/init` request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Serial number of the token.
+    pub serial: String,
+    /// True if the server said that it is done.
+    pub acknowledged: bool,
+}
+
+/// A time in which a process was down or frozen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// The node.
+    pub node: u64,
+    /// When the signal was sent.
+    pub from: Duration,
+    /// When the node was ready again; `None` while it is not.
+    pub until: Option<Duration>,
+}
+
+/// Everything seen so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Logins.
+    pub attempts: Vec<Attempt>,
+    /// Enrolments.
+    pub enrolments: Vec<Enrolment>,
+    /// Outages.
+    pub outages: Vec<Outage>,
+}
+
+impl Record {
+    /// The attempts with a token, in the order in which they ended.
+    pub fn attempts_of<'a>(&'a self, serial: &'a str) -> impl Iterator<Item = &'a Attempt> {
+        self.attempts.iter().filter(move |attempt| attempt.serial == serial)
+    }
+
+    /// Number of attempts with this outcome.
+    pub fn count(&self, outcome: &Outcome) -> usize {
+        self.attempts.iter().filter(|attempt| attempt.outcome == *outcome).count()
+    }
+
+    /// Number of attempts whose outcome is not known.
+    pub fn count_unknown(&self) -> usize {
+        self.attempts.iter().filter(|attempt| attempt.outcome.is_unknown()).count()
+    }
+}
+
+/// The record in the making, shared by all that send and break.
+#[derive(Debug)]
+pub struct History {
+    start: Instant,
+    record: Mutex<Record>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { start: Instant::now(), record: Mutex::new(Record::default()) }
+    }
+}
+
+impl History {
+    /// Time since the start of the history.
+    pub fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// A copy of everything seen so far.
+    pub fn record(&self) -> Record {
+        self.lock().clone()
+    }
+
+    /// Adds an attempt.
+    pub fn attempt(&self, attempt: Attempt) {
+        self.lock().attempts.push(attempt);
+    }
+
+    /// Adds an enrolment.
+    pub fn enrolment(&self, enrolment: Enrolment) {
+        self.lock().enrolments.push(enrolment);
+    }
+
+    /// A node is down from now on.
+    pub fn down(&self, node: u64) {
+        let from = self.now();
+        self.lock().outages.push(Outage { node, from, until: None });
+    }
+
+    /// A node is up again.
+    pub fn up(&self, node: u64) {
+        let now = self.now();
+        for outage in self.lock().outages.iter_mut().filter(|outage| outage.node == node) {
+            outage.until.get_or_insert(now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

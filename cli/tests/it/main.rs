@@ -1,0 +1,13 @@
+//! The binary as its users run it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of the tests may fail like the tests"
+)]
+
+mod check_config;
+mod dev;
+mod support;
+mod usage;

@@ -1,0 +1,220 @@
+//! What a decision is given beside the state: time, random bytes, keys, the caller, and answers from outside.
+
+use std::sync::Arc;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::record::ResolverV1;
+use crate::secret::{Keyring, SecretText};
+use crate::time::UnixMillis;
+use crate::user::{ResolverSpec, UserEntry, UserId};
+
+/// An authenticated administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Administrator {
+    /// Login name.
+    pub login: String,
+    /// The administrator realm.
+    pub realm: String,
+    /// The resolver the password was checked by.
+    pub resolver: ResolverSpec,
+}
+
+/// Who sends a request, and to which node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The client's address as the front end determined it (reference http-api 1.4).
+    pub client: String,
+    /// Host name of this node.
+    pub server: String,
+    /// Request path without the leading slash, for the audit trail.
+    pub action: String,
+    /// The administrator, on calls that need one.
+    pub administrator: Option<Administrator>,
+}
+
+/// A resolver a question is addressed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverRef {
+    /// Its specification.
+    pub spec: ResolverSpec,
+    /// Its definition, which may not be stored yet (`setResolver` tries it first).
+    pub definition: Arc<ResolverV1>,
+}
+
+/// A pattern an attribute has to match, in the resolver's own wild-card rules (reference users 10.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchTerm {
+    /// LinOTP's field name, or `searchTerm` for any field.
+    pub field: String,
+    /// The pattern.
+    pub pattern: String,
+}
+
+/// A question for the outside world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Which user has this login?
+    UserByLogin {
+        /// The resolver asked.
+        resolver: ResolverRef,
+        /// The login.
+        login: String,
+    },
+    /// Which user has this id?
+    UserById {
+        /// The resolver asked.
+        resolver: ResolverRef,
+        /// The id.
+        user_id: UserId,
+    },
+    /// Is this the user's password in the user store?
+    CheckPassword {
+        /// The resolver asked.
+        resolver: ResolverRef,
+        /// The user.
+        user_id: UserId,
+        /// The password.
+        password: SecretText,
+    },
+    /// Which users match?
+    SearchUsers {
+        /// The resolver asked.
+        resolver: ResolverRef,
+        /// All terms have to match.
+        terms: Vec<SearchTerm>,
+    },
+    /// Can this definition be used?
+    LoadResolver {
+        /// The definition to try.
+        resolver: ResolverRef,
+    },
+    /// Is this the password behind an argon2id hash in PHC form? Slow on purpose, hence done outside.
+    VerifyPasswordHash {
+        /// The hash.
+        hash: SecretText,
+        /// The password.
+        password: SecretText,
+    },
+    /// The argon2id hash in PHC form of this password.
+    HashPassword {
+        /// The password.
+        password: SecretText,
+    },
+}
+
+/// The outside world's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To `UserByLogin`, `UserById`.
+    User(Option<Arc<UserEntry>>),
+    /// To `SearchUsers`.
+    Users(Vec<Arc<UserEntry>>),
+    /// To `CheckPassword`, `VerifyPasswordHash`.
+    Verdict(bool),
+    /// To `LoadResolver`: it can be used.
+    Loaded,
+    /// To `HashPassword`.
+    Hash(SecretText),
+    /// The outside world did not answer, or the definition cannot be used; the text is for administrators.
+    Unavailable(String),
+}
+
+/// Everything a decision is given beside the state.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Cluster time.
+    pub now: UnixMillis,
+    /// Fresh random bytes of this attempt; every serial, salt and nonce is derived from them.
+    pub entropy: &'a [u8; 32],
+    /// The cluster keys.
+    pub keyring: &'a Keyring,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The questions answered so far.
+    pub answers: &'a [(Question, Answer)],
+}
+
+/// A deterministic stream of random bytes, expanded from the entropy of an attempt with HMAC-SHA-256 in counter mode.
+pub struct Random {
+    mac: Hmac<Sha256>,
+    block: [u8; 32],
+    used: usize,
+    counter: u64,
+}
+
+impl std::fmt::Debug for Random {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Random")
+    }
+}
+
+impl Random {
+    /// A stream from this entropy.
+    #[must_use]
+    pub fn new(entropy: &[u8; 32]) -> Self {
+        Self { mac: crate::secret::mac_with(entropy), block: [0; 32], used: 32, counter: 0 }
+    }
+
+    /// The next bytes of the stream.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut out = [0; N];
+        self.fill(&mut out);
+        out
+    }
+
+    /// Fills a buffer with the next bytes of the stream.
+    pub fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            if self.used == self.block.len() {
+                let mut mac = self.mac.clone();
+                mac.update(&self.counter.to_be_bytes());
+                self.block = mac.finalize().into_bytes().into();
+                self.counter = self.counter.wrapping_add(1);
+                self.used = 0;
+            }
+            *byte = self.block.get(self.used).copied().unwrap_or_default();
+            self.used += 1;
+        }
+    }
+
+    /// A uniform number below `bound` (0 if `bound` is 0), without modulo bias.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        let Some(limit) = (u32::MAX - u32::MAX.checked_rem(bound).unwrap_or(0)).checked_sub(1) else {
+            return 0;
+        };
+        loop {
+            let candidate = u32::from_be_bytes(self.bytes());
+            if bound == 0 || candidate <= limit {
+                return candidate.checked_rem(bound).unwrap_or(0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_is_hmac_sha256_of_a_counter() {
+        // printf '\0\0\0\0\0\0\0\0' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0707…07
+        let first: [u8; 4] = Random::new(&[7; 32]).bytes();
+        let whole: [u8; 40] = Random::new(&[7; 32]).bytes();
+        assert_eq!(whole.first_chunk::<4>(), Some(&first));
+        assert_ne!(whole[0..8], whole[32..40]);
+    }
+
+    #[test]
+    fn numbers_stay_below_their_bound() {
+        let mut random = Random::new(&[1; 32]);
+        let mut seen = [false; 10];
+        for _ in 0..1000 {
+            seen[usize::try_from(random.below(10)).unwrap()] = true;
+        }
+        assert_eq!(seen, [true; 10]);
+        assert_eq!(random.below(1), 0);
+        assert_eq!(random.below(0), 0);
+    }
+}

@@ -1,0 +1,382 @@
+//! Token types: one file each, and the registry.
+//!
+//! A type says what differs from the others, by implementing [`TokenRules`]; the flow of enrolment, login and
+//! resynchronisation is in [`crate::decide`]. To add a type: a file here, a variant at the end of
+//! [`TokenType`], a line in `token_types!` below.
+
+mod hmac;
+mod totp;
+
+use crate::algo::hotp::UnsupportedDigits;
+use crate::decide::enroll::Init;
+use crate::decide::pin::{OtpPinMode, Split};
+use crate::decision::Refusal;
+use crate::facts::Random;
+use crate::record::{AutoResync, TokenType, TokenV1, UsageV1};
+use crate::secret::{Keyring, Purpose, SealError, SecretText};
+use crate::seed::SeedError;
+use crate::settings::Settings;
+use crate::time::UnixMillis;
+use crate::token_info::InfoFault;
+use crate::user::Serial;
+
+/// How a type takes part in a login (reference tokens 2, 6.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modes {
+    /// PIN and OTP in one request.
+    Authenticate,
+    /// A challenge has to be triggered first.
+    Challenge,
+    /// Either; which one is a matter of policy.
+    Both,
+}
+
+/// One attempt to log in with a token, PIN already split off.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The token.
+    pub serial: &'a Serial,
+    /// Its definition.
+    pub token: &'a TokenV1,
+    /// Its usage so far.
+    pub usage: &'a UsageV1,
+    /// The OTP part of what was submitted.
+    pub otp: &'a str,
+    /// Cluster time.
+    pub now: UnixMillis,
+    /// The system configuration.
+    pub settings: &'a Settings,
+    /// The keys the seed is sealed under.
+    pub keyring: &'a Keyring,
+}
+
+/// Two consecutive OTPs for a resynchronisation.
+#[derive(Clone, Copy, Debug)]
+pub struct OtpPair<'a> {
+    /// The first one.
+    pub first: &'a str,
+    /// The one the device showed next.
+    pub second: &'a str,
+}
+
+/// What becomes of the memory of an automatic resynchronisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is replaced.
+    Remember(AutoResync),
+    /// It is cleared.
+    Forget,
+}
+
+/// That an OTP is right, and how far it moves the token. Has no effect until [`TokenRules::advance`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The counter or time step of the OTP.
+    pub counter: u64,
+    /// The drift of the device's clock in seconds, where there is one.
+    pub time_shift: Option<i64>,
+    /// The memory of an automatic resynchronisation afterwards.
+    pub memory: Memory,
+}
+
+impl Proof {
+    /// The OTP of this counter.
+    #[must_use]
+    pub const fn at(counter: u64) -> Self {
+        Self { counter, time_shift: None, memory: Memory::Keep }
+    }
+}
+
+/// The result of looking at an OTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// It is right.
+    Accepted(Proof),
+    /// It is wrong, or not yet enough.
+    Refused(Memory),
+}
+
+/// Why a token cannot be used at all. Concerns this token only; a login goes on with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// The sealed seed does not open.
+    #[error("{0}")]
+    Seal(#[from] SealError),
+    /// The seed is missing.
+    #[error("the token has no seed")]
+    NoSeed,
+    /// The seed is not what the algorithm needs.
+    #[error("{0}")]
+    Seed(#[from] SeedError),
+    /// The number of digits is not possible.
+    #[error("{0}")]
+    Digits(#[from] UnsupportedDigits),
+    /// The token information is not what the type needs.
+    #[error("{0}")]
+    Info(#[from] InfoFault),
+}
+
+/// A token being set up, before its secrets are sealed.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The definition; a new one with the defaults, or the stored one.
+    pub token: TokenV1,
+    /// The usage; a new one, or the stored one.
+    pub usage: UsageV1,
+    /// The new seed, as it will be stored. Setting one resets the counters.
+    pub seed: Option<SecretText>,
+}
+
+/// The names in an `otpauth` URI.
+#[derive(Clone, Copy, Debug)]
+pub struct UriNames<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// The account: login or serial.
+    pub account: &'a str,
+}
+
+/// What a token type does its own way. Everything with a default is what most types do.
+pub trait TokenRules: Sync {
+    /// The value of the `type` parameter, lower case.
+    fn name(&self) -> &'static str;
+
+    /// The type as clients see it in listings; their scripts compare it.
+    fn stored_name(&self) -> &'static str;
+
+    /// The prefix of generated serials, upper case (reference tokens 2).
+    fn serial_prefix(&self) -> &'static str;
+
+    /// How the type takes part in a login.
+    fn modes(&self) -> Modes;
+
+    /// Sets up the type's part of a token: seed, digits, information.
+    ///
+    /// # Errors
+    /// When a parameter is missing or cannot be used.
+    fn enroll(
+        &self,
+        request: &Init,
+        draft: &mut Draft,
+        settings: &Settings,
+        random: &mut Random,
+    ) -> Result<(), Refusal>;
+
+    /// Splits what was submitted into PIN and OTP.
+    fn split<'p>(
+        &self,
+        token: &TokenV1,
+        mode: OtpPinMode,
+        prepend_pin: bool,
+        submitted: &'p str,
+    ) -> Split<'p> {
+        Split::by_mode(submitted, mode, token.digits, prepend_pin)
+    }
+
+    /// Looks at an OTP. Reads only.
+    ///
+    /// # Errors
+    /// When the token cannot be used at all.
+    fn verify(&self, attempt: &Attempt<'_>) -> Result<Verification, TokenFault>;
+
+    /// Moves the token past an accepted OTP: the only writer of counters besides enrolment. A counter never goes back.
+    fn advance(&self, usage: &mut UsageV1, proof: Proof) {
+        usage.next_counter = usage.next_counter.max(proof.counter.saturating_add(1));
+        if let Some(shift) = proof.time_shift {
+            usage.time_shift = shift;
+        }
+        remember(usage, proof.memory);
+    }
+
+    /// Told about every failed login that counts against the token.
+    fn on_failed(&self, usage: &mut UsageV1) {
+        let _ = usage;
+    }
+
+    /// Looks for two consecutive OTPs; the proof is that of the second one. Reads only; `otp` of the attempt is not
+    /// used. `None` if they are not found.
+    ///
+    /// # Errors
+    /// When the token cannot be used at all.
+    fn resync(&self, attempt: &Attempt<'_>, pair: OtpPair<'_>) -> Result<Option<Proof>, TokenFault> {
+        let _ = (attempt, pair);
+        Ok(None)
+    }
+
+    /// Whether a resynchronisation may reset the fail counter (setting `DefaultResetFailCount`).
+    fn resync_resets_failures(&self) -> bool {
+        false
+    }
+
+    /// Whether the PIN alone triggers a challenge. Otherwise the request must contain `data` or `challenge` as well.
+    fn is_challenged_by_pin(&self) -> bool {
+        false
+    }
+
+    /// Changes the length of the time step in seconds so that the replay bar keeps its place in time.
+    ///
+    /// # Errors
+    /// When the type has no time step, or not this one.
+    fn change_time_step(
+        &self,
+        token: &mut TokenV1,
+        usage: &mut UsageV1,
+        seconds: u64,
+    ) -> Result<(), Refusal> {
+        let _ = (token, usage, seconds);
+        Err(Refusal::Unsupported { operation: "timeStep", token_type: self.name() })
+    }
+
+    /// Whether the reply to an enrolment contains the seed.
+    fn shows_seed(&self) -> bool {
+        false
+    }
+
+    /// The `otpauth` URI for the reply to an enrolment; `None` for types without one.
+    ///
+    /// # Errors
+    /// When the token is one that authenticator apps cannot represent; the enrolment fails then.
+    fn otpauth_uri(
+        &self,
+        token: &TokenV1,
+        seed: &SecretText,
+        names: UriNames<'_>,
+    ) -> Result<Option<SecretText>, Refusal> {
+        let _ = (token, seed, names);
+        Ok(None)
+    }
+}
+
+/// Applies a change of the automatic resynchronisation's memory.
+pub fn remember(usage: &mut UsageV1, memory: Memory) {
+    match memory {
+        Memory::Keep => {}
+        Memory::Remember(seen) => usage.auto_resync = Some(seen),
+        Memory::Forget => usage.auto_resync = None,
+    }
+}
+
+/// Opens a token's seed: the text as it was typed.
+///
+/// # Errors
+/// When there is none, or it does not open.
+pub fn seed_text(
+    keyring: &Keyring,
+    serial: &Serial,
+    token: &TokenV1,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, TokenFault> {
+    let sealed = token.seed.as_ref().ok_or(TokenFault::NoSeed)?;
+    Ok(keyring.open(Purpose::Seed, serial.as_str(), sealed)?)
+}
+
+/// The registry: every type's variant and rules.
+macro_rules! token_types {
+    ($($variant:ident => $rules:path;)*) => {
+        impl TokenType {
+            /// All types, in the order in which they were added.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// What the type does its own way.
+            #[must_use]
+            pub fn rules(self) -> &'static dyn TokenRules {
+                match self {
+                    $(Self::$variant => &$rules,)*
+                }
+            }
+        }
+    };
+}
+
+token_types! {
+    Hmac => hmac::Hmac;
+    Totp => totp::Totp;
+}
+
+impl TokenType {
+    /// The type with this name in any case, as parameter or as stored.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.rules().name().eq_ignore_ascii_case(name))
+    }
+
+    /// The value of the `type` parameter, lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.rules().name()
+    }
+
+    /// The type as clients see it in listings.
+    #[must_use]
+    pub fn stored_name(self) -> &'static str {
+        self.rules().stored_name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A file without a registry line, or the other way round, is noticed here.
+    #[test]
+    fn every_file_of_the_folder_is_a_registered_type() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/token");
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "mod.rs")
+            .map(|name| name.trim_end_matches(".rs").to_owned())
+            .collect();
+        let registered: BTreeSet<String> =
+            TokenType::ALL.iter().map(|known| known.name().to_owned()).collect();
+        assert_eq!(files, registered);
+        assert_eq!(registered.len(), TokenType::ALL.len(), "two types have the same name");
+    }
+
+    /// The stored form of a type is its position in the enum.
+    #[test]
+    fn registry_follows_the_stored_order() {
+        assert!(TokenType::ALL.is_sorted());
+    }
+
+    /// Reference tokens 2.
+    #[test]
+    fn names_are_those_clients_know() {
+        let row = |known: TokenType| {
+            (
+                known.rules().name(),
+                known.rules().stored_name(),
+                known.rules().serial_prefix(),
+                known.rules().modes(),
+            )
+        };
+        assert_eq!(row(TokenType::Hmac), ("hmac", "HMAC", "OATH", Modes::Both));
+        assert_eq!(row(TokenType::Totp), ("totp", "TOTP", "TOTP", Modes::Both));
+    }
+
+    #[test]
+    fn types_are_found_in_any_case() {
+        for name in ["hmac", "HMAC", "Hmac"] {
+            assert_eq!(TokenType::find(name), Some(TokenType::Hmac), "{name}");
+        }
+        for name in ["", "hotp", "hmac ", "hmacx"] {
+            assert_eq!(TokenType::find(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn counter_does_not_go_back_and_does_not_overflow() {
+        let rules = TokenType::Hmac.rules();
+        let mut usage = UsageV1 { next_counter: 7, ..UsageV1::default() };
+        rules.advance(&mut usage, Proof::at(3));
+        assert_eq!(usage.next_counter, 7);
+        rules.advance(&mut usage, Proof::at(7));
+        assert_eq!(usage.next_counter, 8);
+        rules.advance(&mut usage, Proof::at(u64::MAX));
+        assert_eq!(usage.next_counter, u64::MAX);
+    }
+}

@@ -1,0 +1,28 @@
+//! One running Tessera node.
+//!
+//! It puts the parts together: requests are decided by `tessera-core` on a pinned state of `tessera-raft`, questions are
+//! answered by `tessera-connectors`, and the decision is committed (DESIGN section 3). It also owns what belongs to a
+//! single machine: configuration file, cluster keys, certificates, log.
+//!
+//! Nothing here knows a URL, a cookie or a token type. Start reading at `run.rs`, the path of every request, then
+//! [`Node::start`].
+
+mod background;
+mod bootstrap;
+pub mod config;
+pub mod entropy;
+pub mod file;
+pub mod keys;
+mod lane;
+mod metrics;
+mod node;
+mod run;
+pub mod telemetry;
+#[doc(hidden)]
+pub mod testing;
+pub mod tls;
+
+pub use config::NodeConfig;
+pub use metrics::NodeMetrics;
+pub use node::{Fatal, Node, NotReady, StartError};
+pub use run::{RunDefect, RunError};

@@ -1,0 +1,436 @@
+//! The history on disk: audit and reporting rows in sled, hash-chained.
+//!
+//! sled neither syncs to the medium nor notices all damage (reference raft-and-storage 3.2, 3.3). That is acceptable
+//! here, and only here: every row is numbered and chained by the replicated state, so a lost tail, a gap or a changed
+//! row is noticed and fetched again from a peer. Nothing that contradicts the chain is ever overwritten silently.
+//!
+//! Key: `number u64 | part u16`, big endian. Value of part 0: `hash (32 bytes) | number of parts u16 | first bytes`,
+//! of the others: further bytes. Parts stay below 4 KiB, because sled moves larger pages to files it never syncs.
+
+use std::{
+    fmt, fs, io,
+    ops::RangeInclusive,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use self::writer::Writer;
+
+/// Hash over all rows up to one.
+pub type ChainHash = [u8; 32];
+
+const PART_BYTES: usize = 3 * 1024;
+const QUEUE: usize = 256;
+/// Rows written in one batch.
+const BATCH_ROWS: usize = 1000;
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Key of the meta tree: number up to which no row is missing.
+const COMPLETE: &[u8] = b"complete";
+
+/// A row with its place in the chain. Rows are numbered from 1.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChainedRow {
+    /// Its number.
+    pub number: u64,
+    /// The encoded row.
+    pub bytes: Vec<u8>,
+    /// [`chain`] of the previous hash and this row.
+    pub hash: ChainHash,
+}
+
+impl fmt::Debug for ChainedRow {
+    /// Leaves the row itself out: the audit trail does not belong into the log of the program.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "history row {} ({} bytes)", self.number, self.bytes.len())
+    }
+}
+
+/// `SHA-256(previous || number as u64 big endian || row)`; the hash before the first row is zero.
+#[must_use]
+pub fn chain(previous: &ChainHash, number: u64, row: &[u8]) -> ChainHash {
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    hasher.update(number.to_be_bytes());
+    hasher.update(row);
+    hasher.finalize().into()
+}
+
+/// Why the history could not be read or written.
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    /// The directory cannot be opened.
+    #[error("cannot {action} history directory {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: io::Error,
+    },
+    /// sled reported an error.
+    #[error("cannot access the history")]
+    Store(#[from] sled::Error),
+    /// sled panicked, which it does on some damage.
+    #[error("the history database is damaged")]
+    Panicked,
+    /// A stored row is cut short or lacks a part.
+    #[error("history row {0} is damaged")]
+    Row(u64),
+    /// A row does not fit its neighbours or the row stored under its number.
+    #[error("history row {0} contradicts the hash chain")]
+    Contradiction(u64),
+    /// A row's predecessor is not stored, so that it cannot be verified.
+    #[error("history row {0} cannot be verified: the row before it is missing")]
+    Unverifiable(u64),
+    /// The writer thread has ended.
+    #[error("the history is closed")]
+    Closed,
+}
+
+/// What the writer noticed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HistoryStatus {
+    /// Number up to which no row is missing.
+    pub complete: u64,
+    /// Rows refused because they contradicted the chain.
+    pub contradictions: u64,
+    /// Number of the last row refused; 0 if none.
+    pub last_contradiction: u64,
+    /// Batches that could not be written.
+    pub failures: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    complete: AtomicU64,
+    contradictions: AtomicU64,
+    last_contradiction: AtomicU64,
+    failures: AtomicU64,
+}
+
+enum Request {
+    Append(Vec<ChainedRow>),
+    Insert(Vec<ChainedRow>, SyncSender<Result<(), HistoryError>>),
+    Flush(SyncSender<Result<(), HistoryError>>),
+    Close,
+}
+
+/// Reads rows. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HistoryReader {
+    rows: sled::Tree,
+    counters: Arc<Counters>,
+}
+
+/// The history of this node, with the thread that writes it.
+#[derive(Debug)]
+pub struct History {
+    reader: HistoryReader,
+    requests: SyncSender<Request>,
+    thread: Option<JoinHandle<()>>,
+    moved_aside: Option<PathBuf>,
+}
+
+/// Runs a call into sled and turns a panic into an error.
+fn shielded<T>(call: impl FnOnce() -> Result<T, HistoryError>) -> Result<T, HistoryError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(HistoryError::Panicked))
+}
+
+impl History {
+    /// Opens the history of a directory. A damaged one is moved aside, because its rows can be fetched from peers.
+    ///
+    /// # Errors
+    /// When the directory cannot be created, read or locked.
+    pub fn open(dir: &Path) -> Result<Self, HistoryError> {
+        let mut moved_aside = None;
+        let opened = match try_open(dir) {
+            Err(error) if is_damage(&error) => {
+                tracing::error!(path = %dir.display(), error = %error, "the history is damaged and starts empty");
+                moved_aside = Some(move_aside(dir)?);
+                try_open(dir)
+            }
+            opened => opened,
+        };
+        let (db, reader, meta) = opened?;
+        let (requests, receiver) = sync_channel(QUEUE);
+        let writer = Writer {
+            db,
+            meta,
+            reader: reader.clone(),
+            requests: receiver,
+            unflushed: false,
+            flushed_at: Instant::now(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("history-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| io_error("start the writer of", dir, source))?;
+        Ok(Self { reader, requests, thread: Some(thread), moved_aside })
+    }
+
+    /// Where the damaged history was moved at start, if it was.
+    #[must_use]
+    pub fn moved_aside(&self) -> Option<&Path> {
+        self.moved_aside.as_deref()
+    }
+
+    /// A reader.
+    #[must_use]
+    pub fn reader(&self) -> HistoryReader {
+        self.reader.clone()
+    }
+
+    /// Hands rows to the writer. A row that is already stored is skipped, so the log may be applied again. Blocks while
+    /// [`QUEUE`] requests are waiting.
+    ///
+    /// # Errors
+    /// When the writer has ended.
+    pub fn append(&self, rows: Vec<ChainedRow>) -> Result<(), HistoryError> {
+        self.requests.send(Request::Append(rows)).map_err(|_| HistoryError::Closed)
+    }
+
+    /// Stores rows fetched from a peer, after checking them against the chain, and waits until that is done.
+    ///
+    /// # Errors
+    /// When a row contradicts the chain or cannot be verified; then none of the rows is stored.
+    pub fn insert_verified(&self, rows: Vec<ChainedRow>) -> Result<(), HistoryError> {
+        self.ask(|answer| Request::Insert(rows, answer))
+    }
+
+    /// Writes everything handed over so far to the file system.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&self) -> Result<(), HistoryError> {
+        self.ask(Request::Flush)
+    }
+
+    fn ask(
+        &self,
+        request: impl FnOnce(SyncSender<Result<(), HistoryError>>) -> Request,
+    ) -> Result<(), HistoryError> {
+        let (answer, answered) = sync_channel(1);
+        self.requests.send(request(answer)).map_err(|_| HistoryError::Closed)?;
+        answered.recv().map_err(|_| HistoryError::Closed)?
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        // The thread has ended already when this fails.
+        let _ = self.requests.send(Request::Close);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the history writer panicked");
+        }
+    }
+}
+
+impl HistoryReader {
+    /// What the writer noticed.
+    #[must_use]
+    pub fn status(&self) -> HistoryStatus {
+        HistoryStatus {
+            complete: self.counters.complete.load(Ordering::Acquire),
+            contradictions: self.counters.contradictions.load(Ordering::Relaxed),
+            last_contradiction: self.counters.last_contradiction.load(Ordering::Relaxed),
+            failures: self.counters.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Number and hash of the stored row with the highest number.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn tail(&self) -> Result<Option<(u64, ChainHash)>, HistoryError> {
+        let last = shielded(|| Ok(self.rows.last()?))?;
+        let Some(number) = last.and_then(|(key, _)| number_of(&key)) else {
+            return Ok(None);
+        };
+        let hash = self.hash(number)?.ok_or(HistoryError::Row(number))?;
+        Ok(Some((number, hash)))
+    }
+
+    /// The rows of a range in order, at most `limit`; missing rows are left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read or a row is damaged.
+    pub fn range(&self, from: u64, to: u64, limit: usize) -> Result<Vec<ChainedRow>, HistoryError> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        shielded(|| {
+            let mut rows = Vec::new();
+            let mut parts = self.rows.range(key(from, 0)..=key(to, u16::MAX));
+            while rows.len() < limit {
+                let Some(first) = parts.next() else { break };
+                let (first_key, value) = first?;
+                let number = number_of(&first_key).ok_or(HistoryError::Row(0))?;
+                let (hash, count, bytes) = split_value(&value)
+                    .filter(|_| first_key == key(number, 0))
+                    .ok_or(HistoryError::Row(number))?;
+                let mut bytes = bytes.to_vec();
+                for part in 1..count {
+                    let (part_key, more) = parts.next().ok_or(HistoryError::Row(number))??;
+                    if part_key != key(number, part) {
+                        return Err(HistoryError::Row(number));
+                    }
+                    bytes.extend_from_slice(&more);
+                }
+                rows.push(ChainedRow { number, bytes, hash });
+            }
+            Ok(rows)
+        })
+    }
+
+    /// The first gap below the head of the replicated history: rows to be fetched from a peer.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn missing(&self, head: u64) -> Result<Option<RangeInclusive<u64>>, HistoryError> {
+        let first = self.counters.complete.load(Ordering::Acquire).saturating_add(1);
+        if first > head {
+            return Ok(None);
+        }
+        let next = shielded(|| Ok(self.rows.range(key(first, 0)..).next().transpose()?))?;
+        let next = next.and_then(|(key, _)| number_of(&key));
+        let last = next.map_or(head, |next| head.min(next.saturating_sub(1)));
+        // A row that has arrived meanwhile leaves nothing missing before it.
+        Ok((first <= last).then_some(first..=last))
+    }
+
+    /// Recomputes the chain from a row to the last one without a gap, and returns that row's number and hash.
+    ///
+    /// Where the row before the first is not stored, the first row's own hash is taken for granted.
+    ///
+    /// # Errors
+    /// [`HistoryError::Contradiction`] with the first row that does not fit.
+    pub fn verify_tail(&self, from: u64) -> Result<Option<(u64, ChainHash)>, HistoryError> {
+        let mut next = from.max(1);
+        let mut previous = self.hash_before(next)?;
+        let mut verified = None;
+        loop {
+            let rows = self.range(next, u64::MAX, BATCH_ROWS)?;
+            let full = rows.len() == BATCH_ROWS;
+            for row in rows {
+                if row.number != next {
+                    return Ok(verified);
+                }
+                if previous.is_some_and(|previous| chain(&previous, row.number, &row.bytes) != row.hash) {
+                    return Err(HistoryError::Contradiction(row.number));
+                }
+                previous = Some(row.hash);
+                verified = Some((row.number, row.hash));
+                next = next.saturating_add(1);
+            }
+            if !full {
+                return Ok(verified);
+            }
+        }
+    }
+
+    fn hash(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
+        let value = shielded(|| Ok(self.rows.get(key(number, 0))?))?;
+        let hash =
+            value.map(|value| split_value(&value).map(|(hash, _, _)| hash).ok_or(HistoryError::Row(number)));
+        hash.transpose()
+    }
+
+    fn hash_before(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
+        if number <= 1 { Ok(Some([0; 32])) } else { self.hash(number - 1) }
+    }
+
+    /// Walks on from a number while the next row exists.
+    fn complete_from(&self, complete: u64) -> Result<u64, HistoryError> {
+        shielded(|| {
+            let mut complete = complete;
+            for entry in self.rows.range(key(complete.saturating_add(1), 0)..).keys() {
+                let number = number_of(&entry?).ok_or(HistoryError::Row(0))?;
+                if number > complete.saturating_add(1) {
+                    break;
+                }
+                complete = number;
+            }
+            Ok(complete)
+        })
+    }
+}
+
+fn key(number: u64, part: u16) -> [u8; 10] {
+    let mut key = [0; 10];
+    let (head, tail) = key.split_at_mut(8);
+    head.copy_from_slice(&number.to_be_bytes());
+    tail.copy_from_slice(&part.to_be_bytes());
+    key
+}
+
+fn number_of(key: &[u8]) -> Option<u64> {
+    key.first_chunk::<8>().map(|number| u64::from_be_bytes(*number))
+}
+
+fn split_value(value: &[u8]) -> Option<(ChainHash, u16, &[u8])> {
+    let (hash, rest) = value.split_first_chunk::<32>()?;
+    let (count, bytes) = rest.split_first_chunk::<2>()?;
+    Some((*hash, u16::from_be_bytes(*count), bytes))
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> HistoryError {
+    HistoryError::Io { action, path: path.to_owned(), source }
+}
+
+fn try_open(dir: &Path) -> Result<(sled::Db, HistoryReader, sled::Tree), HistoryError> {
+    shielded(|| {
+        let db = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE_BYTES).open()?;
+        let rows = db.open_tree("rows")?;
+        let meta = db.open_tree("meta")?;
+        let stored = meta.get(COMPLETE)?.and_then(|value| number_of(&value)).unwrap_or(0);
+        let reader = HistoryReader { rows, counters: Arc::new(Counters::default()) };
+        // A lost tail leaves a number behind that is too high.
+        let known = if reader.hash_before(stored.saturating_add(1))?.is_some() { stored } else { 0 };
+        let complete = reader.complete_from(known)?;
+        reader.counters.complete.store(complete, Ordering::Release);
+        Ok((db, reader, meta))
+    })
+}
+
+/// Whether an error of opening means damage, and not a missing permission or a second process.
+fn is_damage(error: &HistoryError) -> bool {
+    match error {
+        HistoryError::Store(sled::Error::Io(error)) => {
+            matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
+        }
+        HistoryError::Store(_) | HistoryError::Panicked | HistoryError::Row(_) => true,
+        HistoryError::Io { .. }
+        | HistoryError::Contradiction(_)
+        | HistoryError::Unverifiable(_)
+        | HistoryError::Closed => false,
+    }
+}
+
+/// Renames a damaged directory to the first free name.
+fn move_aside(dir: &Path) -> Result<PathBuf, HistoryError> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free =
+        (1u32..).map(|n| dir.with_file_name(format!("{name}.damaged-{n}"))).find(|path| !path.exists());
+    let target = free.unwrap_or_else(|| dir.with_extension("damaged"));
+    fs::rename(dir, &target).map_err(|source| io_error("move aside", dir, source))?;
+    Ok(target)
+}

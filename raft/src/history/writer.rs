@@ -1,0 +1,189 @@
+//! The thread that checks rows against the chain and stores them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    time::Instant,
+};
+
+use super::{
+    BATCH_ROWS, COMPLETE, ChainHash, ChainedRow, FLUSH_INTERVAL, HistoryError, HistoryReader, PART_BYTES,
+    Request, chain, key, shielded,
+};
+
+pub(super) struct Writer {
+    pub(super) db: sled::Db,
+    pub(super) meta: sled::Tree,
+    pub(super) reader: HistoryReader,
+    pub(super) requests: Receiver<Request>,
+    pub(super) unflushed: bool,
+    pub(super) flushed_at: Instant,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        loop {
+            let wait = FLUSH_INTERVAL.saturating_sub(self.flushed_at.elapsed());
+            match self.requests.recv_timeout(wait) {
+                Ok(Request::Append(rows)) => self.append(rows),
+                Ok(Request::Insert(rows, answer)) => {
+                    // The asker may have given up.
+                    let _ = answer.send(self.insert(rows));
+                }
+                Ok(Request::Flush(answer)) => {
+                    let _ = answer.send(self.flush());
+                }
+                Ok(Request::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.flushed_at.elapsed() >= FLUSH_INTERVAL {
+                self.report_failure(Self::flush);
+            }
+        }
+        self.report_failure(Self::flush);
+    }
+
+    fn report_failure(&mut self, action: impl FnOnce(&mut Self) -> Result<(), HistoryError>) {
+        if let Err(error) = action(self) {
+            self.reader.counters.failures.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(error = %error, "cannot write the history; the rows will be fetched from a peer");
+        }
+    }
+
+    fn append(&mut self, rows: Vec<ChainedRow>) {
+        let mut rows = rows;
+        let mut close_after = None;
+        while rows.len() < BATCH_ROWS && close_after.is_none() {
+            match self.requests.try_recv() {
+                Ok(Request::Append(more)) => rows.extend(more),
+                Ok(other) => close_after = Some(other),
+                Err(_) => break,
+            }
+        }
+        self.report_failure(|writer| writer.store(rows, false));
+        match close_after {
+            Some(Request::Insert(rows, answer)) => {
+                let _ = answer.send(self.insert(rows));
+            }
+            Some(Request::Flush(answer)) => {
+                let _ = answer.send(self.flush());
+            }
+            // Taken off the queue early; a closed queue ends the loop just the same.
+            Some(Request::Close) => self.requests = closed(),
+            Some(Request::Append(_)) | None => {}
+        }
+    }
+
+    fn insert(&mut self, rows: Vec<ChainedRow>) -> Result<(), HistoryError> {
+        self.store(rows, true)
+    }
+
+    /// Checks rows against the chain and stores those that fit. When `strict`, one that does not fit, or that cannot be
+    /// verified, refuses all.
+    fn store(&mut self, rows: Vec<ChainedRow>, strict: bool) -> Result<(), HistoryError> {
+        let mut batch = sled::Batch::default();
+        let mut hashes: BTreeMap<u64, ChainHash> = BTreeMap::new();
+        for row in rows {
+            match self.check(&row, &hashes, strict) {
+                Ok(Check::New) => {}
+                Ok(Check::Stored) => continue,
+                Err(HistoryError::Contradiction(number)) if !strict => {
+                    self.reader.counters.contradictions.fetch_add(1, Ordering::Relaxed);
+                    self.reader.counters.last_contradiction.store(number, Ordering::Relaxed);
+                    tracing::error!(history.number = number, "a history row contradicts the hash chain");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            hashes.insert(row.number, row.hash);
+            put_parts(&mut batch, &row)?;
+        }
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        shielded(|| Ok(self.reader.rows.apply_batch(batch)?))?;
+        self.unflushed = true;
+        let complete = self.reader.counters.complete.load(Ordering::Acquire);
+        let complete = self.reader.complete_from(complete)?;
+        self.reader.counters.complete.store(complete, Ordering::Release);
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        row: &ChainedRow,
+        pending: &BTreeMap<u64, ChainHash>,
+        strict: bool,
+    ) -> Result<Check, HistoryError> {
+        let known = |number: u64| match pending.get(&number) {
+            Some(hash) => Ok(Some(*hash)),
+            None => self.reader.hash(number),
+        };
+        let number = row.number;
+        let contradiction = || HistoryError::Contradiction(number);
+        if number == 0 {
+            return Err(contradiction());
+        }
+        let previous = if number == 1 { Some([0; 32]) } else { known(number - 1)? };
+        match previous {
+            Some(previous) if chain(&previous, number, &row.bytes) != row.hash => return Err(contradiction()),
+            None if strict => return Err(HistoryError::Unverifiable(number)),
+            _ => {}
+        }
+        if let Some(hash) = known(number)? {
+            return if hash == row.hash { Ok(Check::Stored) } else { Err(contradiction()) };
+        }
+        let next = number.saturating_add(1);
+        if let Some(successor) = self.reader.range(next, next, 1)?.first()
+            && chain(&row.hash, next, &successor.bytes) != successor.hash
+        {
+            return Err(contradiction());
+        }
+        Ok(Check::New)
+    }
+
+    fn flush(&mut self) -> Result<(), HistoryError> {
+        self.flushed_at = Instant::now();
+        if !self.unflushed {
+            return Ok(());
+        }
+        let complete = self.reader.counters.complete.load(Ordering::Acquire).to_be_bytes();
+        shielded(|| {
+            self.meta.insert(COMPLETE, &complete)?;
+            self.db.flush()?;
+            Ok(())
+        })?;
+        self.unflushed = false;
+        Ok(())
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Check {
+    New,
+    Stored,
+}
+
+/// A queue that reports at once that nobody will send anything.
+fn closed() -> Receiver<Request> {
+    sync_channel(0).1
+}
+
+fn put_parts(batch: &mut sled::Batch, row: &ChainedRow) -> Result<(), HistoryError> {
+    let (first, mut rest) = row.bytes.split_at_checked(PART_BYTES).unwrap_or((&row.bytes, &[]));
+    let count = 1 + rest.len().div_ceil(PART_BYTES);
+    let count = u16::try_from(count).map_err(|_| HistoryError::Row(row.number))?;
+    let mut value = row.hash.to_vec();
+    value.extend_from_slice(&count.to_be_bytes());
+    value.extend_from_slice(first);
+    batch.insert(&key(row.number, 0), value);
+    for part in 1..count {
+        let (bytes, remaining) = rest.split_at_checked(PART_BYTES).unwrap_or((rest, &[]));
+        batch.insert(&key(row.number, part), bytes);
+        rest = remaining;
+    }
+    Ok(())
+}

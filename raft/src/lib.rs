@@ -1,0 +1,33 @@
+//! The replicated store of Tessera.
+
+mod barrier;
+#[doc(hidden)]
+pub mod batch;
+mod batcher;
+mod clock;
+pub mod cluster;
+#[doc(hidden)]
+pub mod codec;
+pub mod config;
+mod election;
+#[doc(hidden)]
+pub mod history;
+#[doc(hidden)]
+pub mod log_store;
+mod membership;
+mod proposer;
+mod repair;
+mod sessions;
+#[doc(hidden)]
+pub mod snapshot;
+#[doc(hidden)]
+pub mod state;
+mod state_file;
+#[doc(hidden)]
+pub mod state_store;
+mod status;
+mod transport;
+#[doc(hidden)]
+pub mod type_config;
+#[doc(hidden)]
+pub mod wal;

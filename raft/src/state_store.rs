@@ -1,0 +1,266 @@
+//! openraft's state machine: applies committed entries to the [`State`], publishes each new version, and keeps snapshots.
+//!
+//! The state lives in memory and is rebuilt at start from the newest snapshot and the log. Readers take the published
+//! version, which is pinned and never changes; apply builds the next one beside it.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use openraft::storage::{RaftStateMachine, Snapshot};
+use openraft::{
+    AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, SnapshotMeta,
+    StorageIOError,
+};
+use tessera_core::txn::Revision;
+use tokio::sync::watch;
+
+use crate::batch::{self, Batch};
+use crate::snapshot::{SnapshotDir, SnapshotError, SnapshotFile};
+use crate::state::{ChainedRow, State};
+use crate::state_file;
+use crate::type_config::{
+    BatchReply, Entry, LogId, NodeId, NodeInfo, Payload, StorageError, StoredMembership, TypeConfig,
+};
+
+/// Receives the history rows of applied transactions, in order; called again with the same rows after a restart.
+pub type HistorySink = Box<dyn Fn(Vec<ChainedRow>) + Send + Sync>;
+
+/// How far this node has applied the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The newest applied entry.
+    pub log_id: Option<LogId>,
+    /// Revision of the state after it.
+    pub revision: Revision,
+}
+
+/// What the rest of the crate sees of the state machine: the published state and how far it is.
+#[derive(Debug)]
+pub struct Published {
+    state: ArcSwap<State>,
+    applied: watch::Sender<Applied>,
+    snapshot: Mutex<Option<SnapshotFile>>,
+}
+
+impl Published {
+    /// The newest applied version of the state, pinned.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Follows how far the log is applied. When a position is announced, [`Self::state`] already contains it.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<Applied> {
+        self.applied.subscribe()
+    }
+
+    /// The newest snapshot of this node.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<SnapshotFile> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_snapshot(&self, file: SnapshotFile) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+}
+
+/// The state machine as openraft drives it.
+pub struct StateStore {
+    state: State,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+    published: Arc<Published>,
+    snapshots: SnapshotDir,
+    history: HistorySink,
+}
+
+impl std::fmt::Debug for StateStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateStore").field("last_applied", &self.last_applied).finish_non_exhaustive()
+    }
+}
+
+impl StateStore {
+    /// Loads the newest good snapshot, or starts empty. The caller checks that the log reaches back to it.
+    ///
+    /// # Errors
+    /// When the snapshot directory cannot be read, or a snapshot with good checksums cannot be understood.
+    pub fn open(snapshots: SnapshotDir, history: HistorySink) -> Result<Self, SnapshotError> {
+        let snapshot = snapshots.newest()?;
+        let loaded = snapshot.as_ref().map(|file| state_file::load(&snapshots, file)).transpose()?;
+        let (state, last_applied, membership) = loaded.unwrap_or_default();
+        let applied = Applied { log_id: last_applied, revision: state.revision() };
+        let published = Arc::new(Published {
+            state: ArcSwap::from_pointee(state.clone()),
+            applied: watch::Sender::new(applied),
+            snapshot: Mutex::new(snapshot),
+        });
+        Ok(Self { state, last_applied, membership, published, snapshots, history })
+    }
+
+    /// The handle for readers.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published> {
+        self.published.clone()
+    }
+
+    /// The last entry contained in the loaded snapshot.
+    #[must_use]
+    pub const fn last_applied(&self) -> Option<LogId> {
+        self.last_applied
+    }
+
+    fn apply_payload(&mut self, payload: &Payload, rows: &mut Vec<ChainedRow>) -> io::Result<BatchReply> {
+        let batch = Batch::decode(payload).map_err(io::Error::other)?;
+        // Decoded before the first is applied: a node that meets what it does not know stops, it never skips.
+        let commands: Result<Vec<_>, _> =
+            batch.commands.iter().map(|bytes| batch::decode_command(bytes)).collect();
+        let commands = commands.map_err(|source| {
+            io::Error::other(format!(
+                "the log holds a command that this version cannot read ({source}); it was written by a newer version: \
+                 upgrade this node"
+            ))
+        })?;
+        let replies = commands.into_iter().map(|command| self.state.apply(batch.time, command, rows));
+        Ok(BatchReply(replies.collect()))
+    }
+
+    fn publish(&self) {
+        self.published.state.store(Arc::new(self.state.clone()));
+        let applied = Applied { log_id: self.last_applied, revision: self.state.revision() };
+        self.published.applied.send_replace(applied);
+    }
+}
+
+fn apply_error(log_id: LogId, error: &io::Error) -> StorageError {
+    tracing::error!(index = log_id.index, error = %error, "cannot apply a log entry; this node stops");
+    StorageIOError::new(ErrorSubject::Apply(log_id), ErrorVerb::Write, AnyError::new(error)).into()
+}
+
+fn snapshot_error(verb: ErrorVerb) -> impl FnOnce(SnapshotError) -> StorageError {
+    move |error| StorageIOError::new(ErrorSubject::Snapshot(None), verb, AnyError::new(&error)).into()
+}
+
+async fn blocking<T: Send + 'static>(
+    verb: ErrorVerb,
+    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
+) -> Result<T, StorageError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(snapshot_error(verb)),
+        Err(error) => {
+            Err(StorageIOError::new(ErrorSubject::Snapshot(None), verb, AnyError::new(&error)).into())
+        }
+    }
+}
+
+/// openraft's description of a snapshot file.
+fn snapshot_of(file: SnapshotFile) -> Snapshot<TypeConfig> {
+    let header = &file.header;
+    let membership =
+        StoredMembership::new(header.membership_log_id.map(LogId::from), header.membership.clone().into());
+    let meta = SnapshotMeta {
+        last_log_id: header.last_log_id.map(LogId::from),
+        last_membership: membership,
+        snapshot_id: file.id(),
+    };
+    Snapshot { meta, snapshot: Box::new(file) }
+}
+
+/// Builds a snapshot of one pinned version of the state.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    state: State,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+    snapshots: SnapshotDir,
+    published: Arc<Published>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
+        let state = std::mem::take(&mut self.state);
+        let (snapshots, last_applied, membership) =
+            (self.snapshots.clone(), self.last_applied, self.membership.clone());
+        let file = blocking(ErrorVerb::Write, move || {
+            state_file::store(&snapshots, &state, last_applied, &membership)
+        })
+        .await?;
+        self.published.set_snapshot(file.clone());
+        Ok(snapshot_of(file))
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateStore {
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<BatchReply>, StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut replies = Vec::new();
+        let mut rows = Vec::new();
+        for entry in entries {
+            let log_id = entry.log_id;
+            let reply = match &entry.payload {
+                EntryPayload::Blank => BatchReply::default(),
+                EntryPayload::Normal(payload) => {
+                    self.apply_payload(payload, &mut rows).map_err(|error| apply_error(log_id, &error))?
+                }
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(log_id), membership.clone());
+                    BatchReply::default()
+                }
+            };
+            replies.push(reply);
+            self.last_applied = Some(log_id);
+        }
+        if !rows.is_empty() {
+            (self.history)(rows);
+        }
+        self.publish();
+        Ok(replies)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            state: self.state.clone(),
+            last_applied: self.last_applied,
+            membership: self.membership.clone(),
+            snapshots: self.snapshots.clone(),
+            published: self.published.clone(),
+        }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotFile>, StorageError> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _meta: &SnapshotMeta<NodeId, NodeInfo>,
+        snapshot: Box<SnapshotFile>,
+    ) -> Result<(), StorageError> {
+        let (snapshots, file) = (self.snapshots.clone(), (*snapshot).clone());
+        let loaded = blocking(ErrorVerb::Read, move || state_file::load(&snapshots, &file)).await?;
+        // The state is replaced completely; nothing of the old one survives.
+        let old = std::mem::take(&mut self.state);
+        (self.state, self.last_applied, self.membership) = loaded;
+        self.published.set_snapshot(*snapshot);
+        self.publish();
+        // Freeing a large state takes a while: not on the path of the next entries.
+        drop(tokio::task::spawn_blocking(move || drop(old)));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
+        Ok(self.published.snapshot().map(snapshot_of))
+    }
+}
