@@ -31,13 +31,13 @@ struct Status {
     quorum: bool,
     term: u64,
     clock_offset_ms: i64,
-    members: Vec<Member>,
+    nodes: Vec<Member>,
 }
 
 pub(crate) async fn status(call: Call) -> Result<Reply, Failure> {
     let store = call.shared.node.store();
     let local = store.status();
-    let members = store.cluster_status().await.into_iter().map(|node| Member {
+    let nodes = store.cluster_status().await.into_iter().map(|node| Member {
         id: node.id,
         role: node.role.map(|role| format!("{role:?}").to_lowercase()),
         voter: node.voter,
@@ -57,6 +57,6 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Failure> {
         quorum: local.quorum,
         term: local.term,
         clock_offset_ms: store.clock_offset_ms(),
-        members: members.collect(),
+        nodes: nodes.collect(),
     }))
 }

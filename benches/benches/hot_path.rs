@@ -37,14 +37,12 @@ struct Bench {
 }
 
 fn answer(question: &Question) -> Answer {
-    match question {
-        Question::UserByLogin { login, .. } => Answer::User(Some(Arc::new(UserEntry {
-            user_id: login.as_str().into(),
-            login: login.clone(),
-            attributes: BTreeMap::new(),
-        }))),
-        other => panic!("unexpected question {other:?}"),
-    }
+    let Question::UserByLogin { login, .. } = question else { panic!("unexpected question {question:?}") };
+    Answer::User(Some(Arc::new(UserEntry {
+        user_id: login.as_str().into(),
+        login: login.clone(),
+        attributes: BTreeMap::new(),
+    })))
 }
 
 impl Bench {
@@ -57,7 +55,8 @@ impl Bench {
         };
         let open = Command::OpenSession { node: 1, incarnation: [1; 16] };
         assert_eq!(bench.state.apply(NOW, open, &mut Vec::new()), CommandReply::Session(1));
-        let resolver = ResolverV1 { kind: ResolverKind::Passwd, parameters: BTreeMap::new(), readonly: false };
+        let resolver =
+            ResolverV1 { kind: ResolverKind::Passwd, parameters: BTreeMap::new(), readonly: false };
         let realm = RealmV1 { resolvers: vec![ResolverSpec::from(RESOLVER)] };
         let writes = vec![
             (Key::Realm("bench".into()), Some(Record::Realm(Arc::new(realm)))),
@@ -124,13 +123,19 @@ fn arithmetic(c: &mut Criterion) {
     let seed = b"12345678901234567890";
     let mut group = c.benchmark_group("window");
     group.bench_function("HOTP SHA-1, 10 counters", |b| {
-        b.iter(|| Hotp::new(black_box(seed), HashAlgorithm::Sha1, 6).unwrap().find(black_box("000000"), 0..10));
+        b.iter(|| {
+            Hotp::new(black_box(seed), HashAlgorithm::Sha1, 6).unwrap().find(black_box("000000"), 0..10)
+        });
     });
-    for (name, hash) in
-        [("SHA-1", HashAlgorithm::Sha1), ("SHA-256", HashAlgorithm::Sha256), ("SHA-512", HashAlgorithm::Sha512)]
-    {
+    for (name, hash) in [
+        ("SHA-1", HashAlgorithm::Sha1),
+        ("SHA-256", HashAlgorithm::Sha256),
+        ("SHA-512", HashAlgorithm::Sha512),
+    ] {
         group.bench_function(format!("TOTP {name}, 20 steps"), |b| {
-            b.iter(|| Hotp::new(black_box(seed), hash, 6).unwrap().find(black_box("000000"), 59_843_090..59_843_110));
+            b.iter(|| {
+                Hotp::new(black_box(seed), hash, 6).unwrap().find(black_box("000000"), 59_843_090..59_843_110)
+            });
         });
     }
     group.finish();
@@ -140,7 +145,9 @@ fn arithmetic(c: &mut Criterion) {
     group.bench_function("seal a seed", |b| {
         b.iter(|| ring.seal(Purpose::Seed, "B1", black_box(SEED.as_bytes()), [1; 12]).unwrap());
     });
-    group.bench_function("open a seed", |b| b.iter(|| ring.open(Purpose::Seed, "B1", black_box(&sealed)).unwrap()));
+    group.bench_function("open a seed", |b| {
+        b.iter(|| ring.open(Purpose::Seed, "B1", black_box(&sealed)).unwrap());
+    });
     group.finish();
 }
 

@@ -28,7 +28,7 @@ pub struct NodeHealth {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct ClusterStatus {
     /// All nodes the answering node knows.
-    #[serde(default, alias = "members")]
+    #[serde(default)]
     pub nodes: Vec<NodeStatus>,
 }
 

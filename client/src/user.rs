@@ -85,7 +85,7 @@ pub struct UserRow {
     #[serde(deserialize_with = "lenient::text")]
     pub mobile: String,
     /// Specification of the resolver.
-    #[serde(alias = "useridresolver", deserialize_with = "lenient::text")]
+    #[serde(deserialize_with = "lenient::text")]
     pub resolver: String,
     /// Further attributes.
     #[serde(flatten)]

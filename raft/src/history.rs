@@ -4,8 +4,10 @@
 //! here, and only here: every row is numbered and chained by the replicated state, so a lost tail, a gap or a changed
 //! row is noticed and fetched again from a peer. Nothing that contradicts the chain is ever overwritten silently.
 //!
-//! Key: `number u64 | part u16`, big endian. Value of part 0: `hash (32 bytes) | number of parts u16 | first bytes`,
-//! of the others: further bytes. Parts stay below 4 KiB, because sled moves larger pages to files it never syncs.
+//! Rows are stored in blocks of consecutive rows, because sled's work is per key. Key: `number of the first row u64 |
+//! part u16`, big endian. A block is `hash (32 bytes) | length u32 | row` for each row; the value of part 0 is `number of
+//! parts u16 | first bytes of the block`, of the others further bytes. Parts stay below 4 KiB, because sled moves larger
+//! pages to files it never syncs; a block has more than one part only if its single row is longer.
 
 use std::{
     fmt, fs, io,
@@ -35,8 +37,10 @@ pub type ChainHash = [u8; 32];
 
 const PART_BYTES: usize = 3 * 1024;
 const QUEUE: usize = 256;
-/// Rows written in one batch.
+/// Rows written, or read, in one batch.
 const BATCH_ROWS: usize = 1000;
+/// Rows wait this long for company, so that blocks fill under load.
+const LINGER: Duration = Duration::from_millis(20);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Key of the meta tree: number up to which no row is missing.
@@ -169,8 +173,10 @@ impl History {
             opened => opened,
         };
         let (db, reader, meta) = opened?;
+        let tail = reader.tail()?.unwrap_or_default();
         let (requests, receiver) = sync_channel(QUEUE);
         let writer = Writer {
+            tail,
             db,
             meta,
             reader: reader.clone(),
@@ -261,12 +267,8 @@ impl HistoryReader {
     /// # Errors
     /// When the database cannot be read.
     pub fn tail(&self) -> Result<Option<(u64, ChainHash)>, HistoryError> {
-        let last = shielded(|| Ok(self.rows.last()?))?;
-        let Some(number) = last.and_then(|(key, _)| number_of(&key)) else {
-            return Ok(None);
-        };
-        let hash = self.hash(number)?.ok_or(HistoryError::Row(number))?;
-        Ok(Some((number, hash)))
+        let block = shielded(|| self.block_at_or_before(u64::MAX))?;
+        Ok(block.and_then(|rows| rows.last().map(|row| (row.number, row.hash))))
     }
 
     /// The rows of a range in order, at most `limit`; missing rows are left out.
@@ -278,27 +280,30 @@ impl HistoryReader {
             return Ok(Vec::new());
         }
         shielded(|| {
-            let mut rows = Vec::new();
-            let mut parts = self.rows.range(key(from, 0)..=key(to, u16::MAX));
+            let mut rows = self.block_at_or_before(from)?.unwrap_or_default();
+            rows.retain(|row| (from..=to).contains(&row.number));
+            let mut parts = self.rows.range(key(from.saturating_add(1), 0)..=key(to, u16::MAX));
             while rows.len() < limit {
                 let Some(first) = parts.next() else { break };
                 let (first_key, value) = first?;
-                let number = number_of(&first_key).ok_or(HistoryError::Row(0))?;
-                let (hash, count, bytes) = split_value(&value)
-                    .filter(|_| first_key == key(number, 0))
-                    .ok_or(HistoryError::Row(number))?;
-                let mut bytes = bytes.to_vec();
-                for part in 1..count {
-                    let (part_key, more) = parts.next().ok_or(HistoryError::Row(number))??;
-                    if part_key != key(number, part) {
-                        return Err(HistoryError::Row(number));
-                    }
-                    bytes.extend_from_slice(&more);
-                }
-                rows.push(ChainedRow { number, bytes, hash });
+                rows.extend(
+                    read_block(&first_key, &value, &mut parts)?.into_iter().filter(|row| row.number <= to),
+                );
             }
+            rows.truncate(limit);
             Ok(rows)
         })
+    }
+
+    /// The block whose first row is this one, or else the last one that begins before it.
+    fn block_at_or_before(&self, number: u64) -> Result<Option<Vec<ChainedRow>>, HistoryError> {
+        let last_part = self.rows.range(..=key(number, u16::MAX)).next_back().transpose()?;
+        let Some(first) = last_part.and_then(|(key, _)| number_of(&key)) else {
+            return Ok(None);
+        };
+        let mut parts = self.rows.range(key(first, 0)..=key(first, u16::MAX));
+        let (first_key, value) = parts.next().ok_or(HistoryError::Row(first))??;
+        read_block(&first_key, &value, &mut parts).map(Some)
     }
 
     /// The first gap below the head of the replicated history: rows to be fetched from a peer.
@@ -348,10 +353,8 @@ impl HistoryReader {
     }
 
     fn hash(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
-        let value = shielded(|| Ok(self.rows.get(key(number, 0))?))?;
-        let hash =
-            value.map(|value| split_value(&value).map(|(hash, _, _)| hash).ok_or(HistoryError::Row(number)));
-        hash.transpose()
+        let block = shielded(|| self.block_at_or_before(number))?.unwrap_or_default();
+        Ok(block.into_iter().find(|row| row.number == number).map(|row| row.hash))
     }
 
     fn hash_before(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
@@ -360,17 +363,21 @@ impl HistoryReader {
 
     /// Walks on from a number while the next row exists.
     fn complete_from(&self, complete: u64) -> Result<u64, HistoryError> {
-        shielded(|| {
-            let mut complete = complete;
-            for entry in self.rows.range(key(complete.saturating_add(1), 0)..).keys() {
-                let number = number_of(&entry?).ok_or(HistoryError::Row(0))?;
-                if number > complete.saturating_add(1) {
-                    break;
+        let mut complete = complete;
+        loop {
+            let next = complete.saturating_add(1);
+            let rows = self.range(next, u64::MAX, BATCH_ROWS)?;
+            let more = rows.len() == BATCH_ROWS;
+            for row in rows {
+                if row.number != complete.saturating_add(1) {
+                    return Ok(complete);
                 }
-                complete = number;
+                complete = row.number;
             }
-            Ok(complete)
-        })
+            if !more {
+                return Ok(complete);
+            }
+        }
     }
 }
 
@@ -386,10 +393,41 @@ fn number_of(key: &[u8]) -> Option<u64> {
     key.first_chunk::<8>().map(|number| u64::from_be_bytes(*number))
 }
 
-fn split_value(value: &[u8]) -> Option<(ChainHash, u16, &[u8])> {
-    let (hash, rest) = value.split_first_chunk::<32>()?;
-    let (count, bytes) = rest.split_first_chunk::<2>()?;
-    Some((*hash, u16::from_be_bytes(*count), bytes))
+/// Reads the block that begins with this part; its further parts come next.
+fn read_block(
+    first_key: &[u8],
+    value: &[u8],
+    parts: &mut sled::Iter,
+) -> Result<Vec<ChainedRow>, HistoryError> {
+    let number = number_of(first_key).ok_or(HistoryError::Row(0))?;
+    let damaged = || HistoryError::Row(number);
+    let (count, bytes) =
+        value.split_first_chunk::<2>().filter(|_| first_key == key(number, 0)).ok_or_else(damaged)?;
+    let mut block = bytes.to_vec();
+    for part in 1..u16::from_be_bytes(*count) {
+        let (part_key, more) = parts.next().ok_or_else(damaged)??;
+        if part_key != key(number, part) {
+            return Err(damaged());
+        }
+        block.extend_from_slice(&more);
+    }
+    split_block(number, &block).ok_or_else(damaged)
+}
+
+/// The rows of a block that begins with a number.
+fn split_block(first: u64, block: &[u8]) -> Option<Vec<ChainedRow>> {
+    let mut rows = Vec::new();
+    let mut rest = block;
+    let mut number = first;
+    while !rest.is_empty() {
+        let (hash, behind) = rest.split_first_chunk::<32>()?;
+        let (length, behind) = behind.split_first_chunk::<4>()?;
+        let (bytes, behind) = behind.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        rows.push(ChainedRow { number, bytes: bytes.to_vec(), hash: *hash });
+        number = number.checked_add(1)?;
+        rest = behind;
+    }
+    (!rows.is_empty()).then_some(rows)
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> HistoryError {

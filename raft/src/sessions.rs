@@ -123,17 +123,17 @@ impl Sessions {
     pub(crate) async fn commit(&self, txn: Txn, limit: Duration) -> Result<Outcome, CommitError> {
         let deadline = Instant::now() + limit;
         let mut unusable = None;
+        let mut command = Command::Txn { id: TxnId { session: 0, sequence: 0 }, acked_below: 0, txn };
         loop {
             let session = self.session(unusable.take(), deadline).await?;
             let Some(number) = session.next() else {
                 unusable = Some(session);
                 continue;
             };
-            let command = Command::Txn {
-                id: TxnId { session: session.id, sequence: number.number },
-                acked_below: session.acked_below(),
-                txn: txn.clone(),
-            };
+            if let Command::Txn { id, acked_below, .. } = &mut command {
+                *id = TxnId { session: session.id, sequence: number.number };
+                *acked_below = session.acked_below();
+            }
             let bytes = encode_command(&command).map_err(|_| CommitError::TooLarge)?;
             if bytes.len() > COMMAND_MAX {
                 return Err(CommitError::TooLarge);

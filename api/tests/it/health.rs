@@ -42,5 +42,5 @@ async fn the_state_of_the_cluster_is_for_administrators() {
     assert_eq!(server.get("/cluster/status").await.status, StatusCode::UNAUTHORIZED);
     let status = server.admin().await.get("/cluster/status").await.value();
     assert_eq!((&status["node"], &status["leader"], &status["quorum"]), (&json!(1), &json!(1), &json!(true)));
-    assert_eq!((&status["members"][0]["id"], &status["members"][0]["role"]), (&json!(1), &json!("leader")));
+    assert_eq!((&status["nodes"][0]["id"], &status["nodes"][0]["role"]), (&json!(1), &json!("leader")));
 }

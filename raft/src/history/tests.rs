@@ -117,11 +117,26 @@ fn long_rows_are_cut_so_that_sled_keeps_no_blob_files() {
 fn a_damaged_row_is_found_by_its_hash() {
     let (_dir, history) = stored(9);
     let reader = history.reader();
-    let mut value = reader.rows.get(key(4, 0)).unwrap().unwrap().to_vec();
+    // All rows are in one block, whose last byte belongs to the last row.
+    let mut value = reader.rows.get(key(1, 0)).unwrap().unwrap().to_vec();
     *value.last_mut().unwrap() ^= 1;
-    reader.rows.insert(key(4, 0), value).unwrap();
+    reader.rows.insert(key(1, 0), value).unwrap();
     let error = reader.verify_tail(1).unwrap_err();
-    assert!(matches!(error, HistoryError::Contradiction(4)), "{error}");
+    assert!(matches!(error, HistoryError::Contradiction(9)), "{error}");
+}
+
+#[test]
+fn many_rows_share_few_keys_and_are_found_one_by_one() {
+    let (_dir, history) = stored(2000);
+    let (reader, all) = (history.reader(), rows(2000));
+    assert!(reader.rows.len() < 100, "{} keys", reader.rows.len());
+    for number in [1, 2, 70, 71, 999, 1000, 1001, 1999, 2000] {
+        let at = usize::try_from(number).unwrap() - 1;
+        assert_eq!(reader.range(number, number, 1).unwrap(), all[at..=at]);
+        assert_eq!(reader.hash(number).unwrap(), Some(all[at].hash));
+    }
+    assert_eq!(reader.range(2001, u64::MAX, 9).unwrap(), []);
+    assert_eq!(reader.range(990, 1010, 5).unwrap(), all[989..994]);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    BATCH_ROWS, COMPLETE, ChainHash, ChainedRow, FLUSH_INTERVAL, HistoryError, HistoryReader, PART_BYTES,
-    Request, chain, key, shielded,
+    BATCH_ROWS, COMPLETE, ChainHash, ChainedRow, FLUSH_INTERVAL, HistoryError, HistoryReader, LINGER,
+    PART_BYTES, Request, chain, key, shielded,
 };
 
 pub(super) struct Writer {
@@ -21,6 +21,9 @@ pub(super) struct Writer {
     pub(super) requests: Receiver<Request>,
     pub(super) unflushed: bool,
     pub(super) flushed_at: Instant,
+    /// Number and hash of the highest stored row. A row that follows it directly has neither a stored twin nor a stored
+    /// successor, which spares looking for them.
+    pub(super) tail: (u64, ChainHash),
 }
 
 impl Writer {
@@ -57,7 +60,7 @@ impl Writer {
         let mut rows = rows;
         let mut close_after = None;
         while rows.len() < BATCH_ROWS && close_after.is_none() {
-            match self.requests.try_recv() {
+            match self.requests.recv_timeout(LINGER) {
                 Ok(Request::Append(more)) => rows.extend(more),
                 Ok(other) => close_after = Some(other),
                 Err(_) => break,
@@ -86,6 +89,7 @@ impl Writer {
     fn store(&mut self, rows: Vec<ChainedRow>, strict: bool) -> Result<(), HistoryError> {
         let mut batch = sled::Batch::default();
         let mut hashes: BTreeMap<u64, ChainHash> = BTreeMap::new();
+        let mut accepted = Vec::with_capacity(rows.len());
         for row in rows {
             match self.check(&row, &hashes, strict) {
                 Ok(Check::New) => {}
@@ -99,17 +103,39 @@ impl Writer {
                 Err(error) => return Err(error),
             }
             hashes.insert(row.number, row.hash);
-            put_parts(&mut batch, &row)?;
+            accepted.push(row);
         }
         if hashes.is_empty() {
             return Ok(());
         }
+        put_blocks(&mut batch, accepted)?;
         shielded(|| Ok(self.reader.rows.apply_batch(batch)?))?;
         self.unflushed = true;
         let complete = self.reader.counters.complete.load(Ordering::Acquire);
-        let complete = self.reader.complete_from(complete)?;
+        let first_new = hashes.first_key_value().map_or(0, |(number, _)| *number);
+        let before = self.tail;
+        if let Some((number, hash)) = hashes.last_key_value()
+            && *number > self.tail.0
+        {
+            self.tail = (*number, *hash);
+        }
+        // Rows behind an unbroken tail, without a gap between them, leave no gap.
+        let count = u64::try_from(hashes.len()).unwrap_or(u64::MAX);
+        let unbroken = complete == before.0
+            && Some(first_new) == before.0.checked_add(1)
+            && before.0.saturating_add(count) == self.tail.0;
+        let complete = if unbroken { self.tail.0 } else { self.reader.complete_from(complete)? };
         self.reader.counters.complete.store(complete, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether a row directly follows the highest row known, stored or about to be.
+    fn follows_tail(&self, row: &ChainedRow, pending: &BTreeMap<u64, ChainHash>) -> Option<ChainHash> {
+        let (number, hash) = match pending.last_key_value() {
+            Some((number, hash)) if *number > self.tail.0 => (*number, *hash),
+            _ => self.tail,
+        };
+        (number.checked_add(1) == Some(row.number)).then_some(hash)
     }
 
     fn check(
@@ -126,6 +152,13 @@ impl Writer {
         let contradiction = || HistoryError::Contradiction(number);
         if number == 0 {
             return Err(contradiction());
+        }
+        if let Some(previous) = self.follows_tail(row, pending) {
+            return if chain(&previous, number, &row.bytes) == row.hash {
+                Ok(Check::New)
+            } else {
+                Err(contradiction())
+            };
         }
         let previous = if number == 1 { Some([0; 32]) } else { known(number - 1)? };
         match previous {
@@ -172,17 +205,40 @@ fn closed() -> Receiver<Request> {
     sync_channel(0).1
 }
 
-fn put_parts(batch: &mut sled::Batch, row: &ChainedRow) -> Result<(), HistoryError> {
-    let (first, mut rest) = row.bytes.split_at_checked(PART_BYTES).unwrap_or((&row.bytes, &[]));
+/// Packs rows into blocks of consecutive rows.
+fn put_blocks(batch: &mut sled::Batch, mut rows: Vec<ChainedRow>) -> Result<(), HistoryError> {
+    rows.sort_by_key(|row| row.number);
+    let mut block = Vec::new();
+    let mut first = 0;
+    let mut next = 0;
+    for row in &rows {
+        let length = u32::try_from(row.bytes.len()).map_err(|_| HistoryError::Row(row.number))?;
+        let full = block.len() + row.hash.len() + 4 + row.bytes.len() > PART_BYTES;
+        if !block.is_empty() && (full || row.number != next) {
+            put_parts(batch, first, &block)?;
+            block.clear();
+        }
+        if block.is_empty() {
+            first = row.number;
+        }
+        block.extend_from_slice(&row.hash);
+        block.extend_from_slice(&length.to_be_bytes());
+        block.extend_from_slice(&row.bytes);
+        next = row.number.saturating_add(1);
+    }
+    if block.is_empty() { Ok(()) } else { put_parts(batch, first, &block) }
+}
+
+fn put_parts(batch: &mut sled::Batch, first: u64, block: &[u8]) -> Result<(), HistoryError> {
+    let (head, mut rest) = block.split_at_checked(PART_BYTES).unwrap_or((block, &[]));
     let count = 1 + rest.len().div_ceil(PART_BYTES);
-    let count = u16::try_from(count).map_err(|_| HistoryError::Row(row.number))?;
-    let mut value = row.hash.to_vec();
-    value.extend_from_slice(&count.to_be_bytes());
-    value.extend_from_slice(first);
-    batch.insert(&key(row.number, 0), value);
+    let count = u16::try_from(count).map_err(|_| HistoryError::Row(first))?;
+    let mut value = count.to_be_bytes().to_vec();
+    value.extend_from_slice(head);
+    batch.insert(&key(first, 0), value);
     for part in 1..count {
         let (bytes, remaining) = rest.split_at_checked(PART_BYTES).unwrap_or((rest, &[]));
-        batch.insert(&key(row.number, part), bytes);
+        batch.insert(&key(first, part), bytes);
         rest = remaining;
     }
     Ok(())
