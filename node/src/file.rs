@@ -1,8 +1,8 @@
 //! Files that hold secrets: readable by their owner only, written once, never echoed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -11,6 +11,14 @@ use zeroize::Zeroizing;
 const SECRET_MODE: u32 = 0o600;
 /// The access bits of group and others.
 const FOREIGN_ACCESS: u32 = 0o077;
+
+/// Creates a folder that only its owner may enter: the audit trail in it is in the clear. One that exists stays as it is.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
 
 /// Why a file cannot be used. Contains its name, never its content.
 #[derive(Debug, thiserror::Error)]

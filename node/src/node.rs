@@ -24,7 +24,7 @@ use crate::lane::Lanes;
 use crate::metrics::NodeMetrics;
 use crate::run::{ANSWER_TIMEOUT, Replica, RunDefect, RunError, Runner};
 use crate::tls::{self, NodeTls, TlsError};
-use crate::{background, bootstrap};
+use crate::{background, bootstrap, file};
 
 /// A running node. Cheap to clone; all clones are the same node.
 #[derive(Clone)]
@@ -111,8 +111,9 @@ impl Node {
         let tls = tls::load(&config.cluster.tls, &config.cluster.id, config.node.id)?;
         let metrics = NodeMetrics::new()?;
         note_expiry(&tls, &metrics);
+        // If it cannot be created, opening the store says why.
+        let _ = file::create_private_dir(&config.node.data_dir);
         let store = Store::open(store_config(&config, &tls)).await.map_err(StartError::Open)?;
-        metrics.add_store(store.clone())?;
         let prepared = bootstrap::join_or_start(&store, &config).await.map_err(StartError::Bootstrap);
         let prepared = match prepared {
             Ok(()) if keys::check(&*store.view(), &keyring) == KeyCheck::Mismatch => {

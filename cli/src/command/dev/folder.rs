@@ -66,7 +66,7 @@ pub(super) struct NodePlace {
 impl Folder {
     /// Opens a folder, or fills a new one.
     pub(super) fn prepare(path: &Path, wanted: Wanted) -> anyhow::Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+        file::create_private_dir(path).with_context(|| format!("cannot create {}", path.display()))?;
         let path = path.canonicalize()?;
         let state = path.join("dev.json");
         let kept = match file::read_secret(&state, BYTES_MAX) {
@@ -102,7 +102,7 @@ impl Folder {
         };
         for id in 1..=self.kept.nodes {
             let place = self.node(id);
-            fs::create_dir_all(&place.data_dir)?;
+            file::create_private_dir(&place.data_dir)?;
             let (certificate, key) = (place.folder.join("node.pem"), place.folder.join("node-key.pem"));
             if !certificate.exists() {
                 let hosts = ["127.0.0.1".to_owned(), "localhost".to_owned()];
