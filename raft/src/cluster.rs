@@ -58,6 +58,8 @@ pub use open::OpenError;
 const BARRIER_RETRY: Duration = Duration::from_millis(50);
 /// Time limit for a member's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a hand-over is tried.
+const HAND_OVER_ATTEMPTS: u32 = 3;
 /// Time limit for ending the tasks when stopping.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -396,13 +398,35 @@ impl Store {
             .await
     }
 
-    /// Hands leadership over to another voter. Only on the leader.
+    /// Hands leadership over to another voter. Only on the leader. Whatever enters the log while the target asks for
+    /// votes makes it fail, so a failed attempt is made again as long as this node leads.
     ///
     /// # Errors
     /// When the target is no voter or does not take over in time; then this node may or may not still lead.
     pub async fn transfer_leadership(&self, target: u64) -> Result<(), ClusterError> {
-        self.on_raft_runtime(move |membership| async move { membership.transfer_leadership(target).await })
-            .await
+        let mut attempt = 1;
+        loop {
+            let result = self
+                .on_raft_runtime(
+                    move |membership| async move { membership.transfer_leadership(target).await },
+                )
+                .await;
+            if !matches!(result, Err(ClusterError::NotTakenOver(_))) {
+                return result;
+            }
+            // The target may have won late, or nobody may lead for a moment.
+            let mut server = self.inner.raft.server_metrics();
+            let led = reached(&mut server, |metrics| metrics.current_leader.is_some());
+            let _ = timeout(STATUS_TIMEOUT, led).await;
+            let status = self.status();
+            if status.leader == Some(target) {
+                return Ok(());
+            }
+            if attempt >= HAND_OVER_ATTEMPTS || status.leader != Some(status.node_id) {
+                return result;
+            }
+            attempt += 1;
+        }
     }
 
     /// Stops the node: hands over leadership if it leads, stops Raft and closes the disk.
