@@ -43,6 +43,9 @@ const BATCH_ROWS: usize = 1000;
 const LINGER: Duration = Duration::from_millis(20);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// A database that was just closed keeps its lock until sled's own threads have ended.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 /// Key of the meta tree: number up to which no row is missing.
 const COMPLETE: &[u8] = b"complete";
 
@@ -164,7 +167,7 @@ impl History {
     /// When the directory cannot be created, read or locked.
     pub fn open(dir: &Path) -> Result<Self, HistoryError> {
         let mut moved_aside = None;
-        let opened = match try_open(dir) {
+        let opened = match open_when_unlocked(dir) {
             Err(error) if is_damage(&error) => {
                 tracing::error!(path = %dir.display(), error = %error, "the history is damaged and starts empty");
                 moved_aside = Some(move_aside(dir)?);
@@ -434,7 +437,24 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> HistoryErro
     HistoryError::Io { action, path: path.to_owned(), source }
 }
 
-fn try_open(dir: &Path) -> Result<(sled::Db, HistoryReader, sled::Tree), HistoryError> {
+type Opened = (sled::Db, HistoryReader, sled::Tree);
+
+fn open_when_unlocked(dir: &Path) -> Result<Opened, HistoryError> {
+    let started = Instant::now();
+    loop {
+        match try_open(dir) {
+            // The kind of a held lock. The few other errors of this kind are only reported later.
+            Err(HistoryError::Store(sled::Error::Io(error)))
+                if error.kind() == io::ErrorKind::Other && started.elapsed() < LOCK_WAIT =>
+            {
+                std::thread::sleep(LOCK_POLL);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn try_open(dir: &Path) -> Result<Opened, HistoryError> {
     shielded(|| {
         let db = sled::Config::new().path(dir).flush_every_ms(None).cache_capacity(CACHE_BYTES).open()?;
         let rows = db.open_tree("rows")?;

@@ -114,6 +114,19 @@ fn long_rows_are_cut_so_that_sled_keeps_no_blob_files() {
 }
 
 #[test]
+fn a_directory_whose_holder_is_about_to_end_is_waited_for() {
+    let (dir, history) = stored(3);
+    let path = dir.path().join("history");
+    let holder = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        drop(history);
+    });
+    let reopened = History::open(&path).unwrap();
+    assert_eq!(reopened.reader().range(1, 9, 9).unwrap(), rows(3));
+    holder.join().unwrap();
+}
+
+#[test]
 fn a_damaged_row_is_found_by_its_hash() {
     let (_dir, history) = stored(9);
     let reader = history.reader();
