@@ -35,6 +35,9 @@ use crate::settings::{ApiSettings, BODY_BYTES_MAX};
 /// The message of every 401 on administrative calls (reference http-api 2.8).
 const NOT_AUTHENTICATED: &str = "Not authenticated";
 
+/// Longest `Idempotency-Key` in bytes.
+const REPEAT_KEY_MAX: usize = 128;
+
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) node: Node,
@@ -97,6 +100,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     /// The session, on calls of administrators.
     pub(crate) claims: Option<Claims>,
+    /// `Idempotency-Key`: the client may send the same request again.
+    pub(crate) repeat_key: Option<String>,
 }
 
 impl Call {
@@ -192,7 +197,11 @@ where
     let httperror = params.control().httperror.clone();
     let errors =
         HttpErrors { wanted: httperror.as_deref(), limited_to: configuration.settings.text("errors") };
-    let mut call = Call { shared: shared.clone(), params, caller, claims: None };
+    let repeat_key = match repeat_key(&parts) {
+        Ok(key) => key,
+        Err(page) => return page,
+    };
+    let mut call = Call { shared: shared.clone(), params, caller, claims: None, repeat_key };
     if access != Access::Open
         && let Err(denied) = authenticate(&mut call, access, &parts).await
     {
@@ -223,6 +232,18 @@ async fn collect(body: Body) -> Result<Bytes, Reply> {
             Err(plain_page(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB."))
         }
         Err(_) => Err(plain_page(StatusCode::BAD_REQUEST, "The request could not be read.")),
+    }
+}
+
+/// The client's `Idempotency-Key`.
+fn repeat_key(parts: &Parts) -> Result<Option<String>, Reply> {
+    let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=REPEAT_KEY_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(_) | Err(_) => Err(plain_page(
+            StatusCode::BAD_REQUEST,
+            "The Idempotency-Key header must be 1 to 128 visible ASCII characters.",
+        )),
     }
 }
 
