@@ -37,6 +37,7 @@ const NOT_AUTHENTICATED: &str = "Not authenticated";
 
 /// Longest `Idempotency-Key` in bytes.
 const REPEAT_KEY_MAX: usize = 128;
+const UNUSABLE_REPEAT_KEY: &str = "The Idempotency-Key header must be 1 to 128 visible ASCII characters.";
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -197,9 +198,8 @@ where
     let httperror = params.control().httperror.clone();
     let errors =
         HttpErrors { wanted: httperror.as_deref(), limited_to: configuration.settings.text("errors") };
-    let repeat_key = match repeat_key(&parts) {
-        Ok(key) => key,
-        Err(page) => return page,
+    let Ok(repeat_key) = repeat_key(&parts) else {
+        return plain_page(StatusCode::BAD_REQUEST, UNUSABLE_REPEAT_KEY);
     };
     let mut call = Call { shared: shared.clone(), params, caller, claims: None, repeat_key };
     if access != Access::Open
@@ -235,16 +235,11 @@ async fn collect(body: Body) -> Result<Bytes, Reply> {
     }
 }
 
-/// The client's `Idempotency-Key`.
-fn repeat_key(parts: &Parts) -> Result<Option<String>, Reply> {
+/// The client's `Idempotency-Key`, if there is one; an error if it cannot be used.
+fn repeat_key(parts: &Parts) -> Result<Option<String>, ()> {
     let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=REPEAT_KEY_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
-        Ok(_) | Err(_) => Err(plain_page(
-            StatusCode::BAD_REQUEST,
-            "The Idempotency-Key header must be 1 to 128 visible ASCII characters.",
-        )),
-    }
+    let key = value.to_str().map_err(drop)?;
+    if (1..=REPEAT_KEY_MAX).contains(&key.len()) { Ok(Some(key.to_owned())) } else { Err(()) }
 }
 
 fn caller(shared: &Shared, configuration: &Configuration, parts: &Parts, params: &Params) -> Caller {
