@@ -1,9 +1,16 @@
 //! Requests of the reference and the replies of the reference, against a node of one in this process.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
 
 mod admin;
 mod health;
+mod https;
 mod server;
 mod system;
 mod transport;
