@@ -108,3 +108,26 @@ async fn a_server_that_is_leaving_serves_everybody_and_sends_them_away() {
     serving.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+/// A client writes all of its request before it reads the reply; closing the connection earlier would lose the reply.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_ten_megabytes_gets_its_answer() {
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_phase, phases) = watch::channel(Serving::Normal);
+    let _serving = tokio::spawn(serve(listener, None, server.router.clone(), phases));
+    let head = "POST /validate/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n";
+
+    let mut sender = TcpStream::connect(address).await.unwrap();
+    sender.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    sender.write_all(&vec![b'a'; 10_000_000]).await.unwrap();
+    let mut reply = [0; 12];
+    sender.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 413");
+
+    let mut asker = TcpStream::connect(address).await.unwrap();
+    asker.write_all(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).await.unwrap();
+    asker.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 413", "without having sent the body");
+}
