@@ -1,8 +1,12 @@
 //! What was sent, to which node, when, and what came back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::oracle::Kind;
+use crate::site::Shown;
 
 /// The digits that were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// True if the server has said yes or no.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Refused)
+    }
+
     /// True if the request may have been carried out without the client knowing.
     pub fn is_unknown(&self) -> bool {
         match self {
@@ -45,6 +54,8 @@ impl Outcome {
 pub struct Attempt {
     /// Serial number of the token.
     pub serial: String,
+    /// Kind of token.
+    pub kind: Kind,
     /// The digits.
     pub sent: Sent,
     /// The node it was sent to; `None` when the client chose among all.
@@ -74,7 +85,7 @@ impl Attempt {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { serial, sent, node, started, ended, outcome } = self;
+        let Self { serial, kind: _, sent, node, started, ended, outcome } = self;
         write!(
             f,
             "{serial} {sent:?} at node {} from {} to {} ms: {outcome:?}",
@@ -92,6 +103,28 @@ pub struct Enrolment {
     pub serial: String,
     /// True if the server said that it is done.
     pub acknowledged: bool,
+}
+
+/// One `/admin/show` request for one token, with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Serial number of the token.
+    pub serial: String,
+    /// When it was sent.
+    pub started: Duration,
+    /// When the answer was there.
+    pub ended: Duration,
+    /// The answer.
+    pub shown: Shown,
+}
+
+/// From when on a majority of the nodes was up and connected, or not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Majority {
+    /// Since when.
+    pub from: Duration,
+    /// Whether there is one.
+    pub exists: bool,
 }
 
 /// A time in which a process was down or frozen.
@@ -112,8 +145,14 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// Enrolments.
     pub enrolments: Vec<Enrolment>,
+    /// Looks at single tokens.
+    pub readings: Vec<Reading>,
     /// Outages.
     pub outages: Vec<Outage>,
+    /// Whether there was a majority, in the order of time.
+    pub majorities: Vec<Majority>,
+    /// How often which fault was injected.
+    pub faults: BTreeMap<&'static str, usize>,
 }
 
 impl Record {
@@ -165,6 +204,34 @@ impl History {
     /// Adds an enrolment.
     pub fn enrolment(&self, enrolment: Enrolment) {
         self.lock().enrolments.push(enrolment);
+    }
+
+    /// Adds a look at a token.
+    pub fn reading(&self, reading: Reading) {
+        self.lock().readings.push(reading);
+    }
+
+    /// Notes whether there is a majority from now on.
+    pub fn majority(&self, exists: bool) {
+        let from = self.now();
+        let majorities = &mut self.lock().majorities;
+        if majorities.last().is_none_or(|last| last.exists != exists) {
+            majorities.push(Majority { from, exists });
+        }
+    }
+
+    /// Counts a fault.
+    pub fn fault(&self, name: &'static str) {
+        let mut record = self.lock();
+        let count = record.faults.entry(name).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Number of attempts that came to an end after a moment, with an answer of `yes` or `no`.
+    pub fn answered_since(&self, since: Duration) -> usize {
+        let record = self.lock();
+        let recent = record.attempts.iter().rev().take_while(|attempt| attempt.ended >= since);
+        recent.filter(|attempt| attempt.started >= since && attempt.outcome.is_answer()).count()
     }
 
     /// A node is down from now on.

@@ -12,11 +12,16 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod disk;
 pub mod environment;
+pub mod fault;
 pub mod history;
 pub mod http;
 pub mod invariant;
+pub mod layout;
+pub mod linearizability;
 pub mod load;
+pub mod network;
 pub mod oracle;
 pub mod process;
 pub mod scenario;

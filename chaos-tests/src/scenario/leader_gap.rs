@@ -69,7 +69,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     }
     clients.stop().await?;
     let record = cluster.history().record();
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     invariant::check_history(&record)?;
     let listing = invariant::liveness::check(&sites, "gap", choices).await?;
     let record = cluster.history().record();

@@ -3,6 +3,8 @@
 mod damage;
 mod death;
 mod freeze;
+mod mixed;
+mod planted;
 mod replay;
 
 use std::fmt;
