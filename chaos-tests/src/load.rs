@@ -51,8 +51,17 @@ pub async fn everywhere(sites: &[Site], token: &Token, counter: u64) -> Vec<Outc
     join_all(sites.iter().map(|site| site.login(token, counter))).await
 }
 
-/// Every OTP that was sent, once more, at a node by chance.
-pub async fn send_all_again(sites: &[Site], tokens: &[Token], record: &Record, choices: &mut Choices) {
+/// Every OTP.
+pub const ALL: usize = usize::MAX;
+
+/// The last OTPs of each token that were sent, once more, at a node by chance.
+pub async fn send_again(
+    sites: &[Site],
+    tokens: &[Token],
+    record: &Record,
+    last: usize,
+    choices: &mut Choices,
+) {
     let sent: BTreeSet<(&str, u64)> = record
         .attempts
         .iter()
@@ -62,7 +71,7 @@ pub async fn send_all_again(sites: &[Site], tokens: &[Token], record: &Record, c
         .iter()
         .flat_map(|token| {
             let of_token = sent.range((token.serial.as_str(), 0)..=(token.serial.as_str(), u64::MAX));
-            of_token.map(move |(_, counter)| (token, *counter))
+            of_token.rev().take(last).map(move |(_, counter)| (token, *counter))
         })
         .filter_map(|(token, counter)| Some((token, counter, choices.pick(sites)?)))
         .collect();

@@ -81,8 +81,8 @@ async fn scenario(
     figures.set_outcomes(&record);
     invariant::check_history(&record)?;
     ensure!(record.count(&Outcome::Accepted) > 100, "hardly anything was accepted: the test shows nothing");
-    load::send_all_again(&sites, &tokens, &record, choices).await;
-    load::send_all_again(&sites, &tokens, &record, choices).await;
+    load::send_again(&sites, &tokens, &record, load::ALL, choices).await;
+    load::send_again(&sites, &tokens, &record, load::ALL, choices).await;
     let listing = invariant::liveness::check(&sites, "storm", choices).await?;
     let record = cluster.history().record();
     invariant::check_history(&record)?;

@@ -24,6 +24,9 @@ const SECONDS: u64 = 110;
 /// Nodes, unless `TESSERA_CHAOS_NODES` says otherwise.
 const NODES: u64 = 3;
 
+/// OTPs of each token that are sent again in the end.
+const SENT_AGAIN: usize = 6;
+
 /// Log entries kept behind a snapshot: so few that a node which was away for a while needs the snapshot.
 const KEEP_ENTRIES: &str = "keep-entries 100";
 
@@ -52,10 +55,12 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     result?;
     clients.stop().await?;
 
-    load::send_all_again(&sites, &tokens.all(), &cluster.history().record(), choices).await;
+    scenario::progress(cluster, "the faults are over");
+    load::send_again(&sites, &tokens.all(), &cluster.history().record(), SENT_AGAIN, choices).await;
     let listing = invariant::liveness::check(&sites, "mixed", choices).await?;
     let compared = invariant::liveness::compare_digests(&sites).await?;
     figures.add("nodes with equal digests", compared);
+    scenario::progress(cluster, "the nodes agree");
     let record = cluster.history().record();
     let report = one_order::check(&record);
     let lost = nothing_lost::violations(&record, &listing);
@@ -153,10 +158,12 @@ async fn break_things(cluster: &mut Cluster, choices: &mut Choices) -> Result<()
         };
         let mut wounds = Wounds::default();
         for fault in second.into_iter().chain([first]) {
+            scenario::progress(cluster, fault.name());
             fault.begin(cluster, choices, &mut wounds).await?;
         }
         wait::pause(Duration::from_millis(choices.between(500, 3_500))).await;
         wounds.heal(cluster).await?;
+        scenario::progress(cluster, "healed");
     }
     Ok(())
 }

@@ -98,6 +98,12 @@ where
     }
 }
 
+/// Says what is happening, for whoever watches a long run.
+#[expect(clippy::print_stderr, reason = "the test runner keeps it unless a test fails or somebody watches")]
+pub fn progress(cluster: &Cluster, what: &str) {
+    eprintln!("{:>8} ms  {what}", cluster.history().now().as_millis());
+}
+
 /// Runs a future on a runtime like the ones the product's clients have.
 ///
 /// # Errors
