@@ -172,6 +172,29 @@ impl Record {
     }
 }
 
+impl Record {
+    /// The longest time between two successes one after the other, from a moment on.
+    pub fn longest_gap(&self, from: Duration) -> Duration {
+        let mut successes: Vec<Duration> = self.accepted_from(from).map(|attempt| attempt.ended).collect();
+        successes.push(from);
+        successes.sort();
+        let gaps =
+            successes.iter().zip(successes.iter().skip(1)).map(|(one, next)| next.saturating_sub(*one));
+        gaps.max().unwrap_or(Duration::MAX)
+    }
+
+    /// The longest that anybody who got in had waited, from a moment on.
+    pub fn slowest_login(&self, from: Duration) -> Duration {
+        let waited = self.accepted_from(from).map(|attempt| attempt.ended.saturating_sub(attempt.started));
+        waited.max().unwrap_or_default()
+    }
+
+    fn accepted_from(&self, from: Duration) -> impl Iterator<Item = &Attempt> {
+        let accepted = self.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Accepted);
+        accepted.filter(move |attempt| attempt.ended >= from)
+    }
+}
+
 /// The record in the making, shared by all that send and break.
 #[derive(Debug)]
 pub struct History {
@@ -227,11 +250,11 @@ impl History {
         *count = count.saturating_add(1);
     }
 
-    /// Number of attempts that came to an end after a moment, with an answer of `yes` or `no`.
-    pub fn answered_since(&self, since: Duration) -> usize {
+    /// Whether a login that was sent after a moment has been accepted.
+    pub fn accepted_since(&self, since: Duration) -> bool {
         let record = self.lock();
         let recent = record.attempts.iter().rev().take_while(|attempt| attempt.ended >= since);
-        recent.filter(|attempt| attempt.started >= since && attempt.outcome.is_answer()).count()
+        recent.filter(|attempt| attempt.outcome == Outcome::Accepted).any(|attempt| attempt.started > since)
     }
 
     /// A node is down from now on.
@@ -250,5 +273,25 @@ impl History {
 
     fn lock(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::histories::{attempt, record};
+
+    #[test]
+    fn the_gap_is_between_successes_after_a_moment() {
+        let logins = [
+            attempt(0, 10, 1, Sent::Right(0), Outcome::Accepted),
+            attempt(900, 1_000, 1, Sent::Right(1), Outcome::Accepted),
+            attempt(1_000, 1_900, 1, Sent::Right(2), Outcome::Refused),
+            attempt(1_100, 2_500, 1, Sent::Right(3), Outcome::Accepted),
+        ];
+        let record_of = record(&logins);
+        assert_eq!(record_of.longest_gap(Duration::from_millis(900)), Duration::from_millis(1_500));
+        assert_eq!(record_of.slowest_login(Duration::from_millis(900)), Duration::from_millis(1_400));
+        assert_eq!(record(&[]).longest_gap(Duration::ZERO), Duration::MAX);
     }
 }

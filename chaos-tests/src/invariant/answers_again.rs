@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::history::Record;
 
-/// An election takes half a second (`Timing`, 450 ms and up to 200 ms more), and may have to be repeated. On a machine
-/// that does other things at the same time, and with processes that have yet to start, this is when something is wrong.
-pub const BOUND: Duration = Duration::from_secs(10);
+/// An election takes half a second (`Timing`, 450 ms and up to 200 ms more), and may have to be repeated. With processes
+/// that have yet to start, on a machine that does other things at the same time (8.3 s were seen with six compilers beside
+/// it), this is when something is wrong.
+pub const BOUND: Duration = Duration::from_secs(15);
 
 /// Every time in which the cluster should have answered and did not.
 pub fn violations(record: &Record) -> Vec<String> {
@@ -102,10 +103,10 @@ mod tests {
         let silent = [
             attempt(SECOND, 1100, 1, Right(0), Accepted),
             attempt(20 * SECOND, 25 * SECOND, 1, Right(1), Unavailable),
-            attempt(27 * SECOND, 31 * SECOND, 2, Right(2), Accepted),
+            attempt(27 * SECOND, 36 * SECOND, 2, Right(2), Accepted),
             attempt(60 * SECOND, 61 * SECOND, 2, Right(3), Accepted),
         ];
-        expect(&silent, 1, &[11_000]);
+        expect(&silent, 1, &[16_000]);
         expect(&[silent[0].clone(), silent[1].clone(), silent[3].clone()], 1, &[]);
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that can break breaks, alone and two at a time, while clients go on; then all invariants are checked.
 //!
-//! Faults come in an order drawn from the seed, each hard one once before any comes again, half of them together with a
-//! soft one or with another hard one. Between faults the cluster heals: every node must become ready again.
+//! Faults come in an order drawn from the seed, each once before any comes again, most of them together with a soft one or
+//! with another hard one. Between faults the cluster heals: every node must become ready again.
 
 use std::time::Duration;
 
@@ -138,20 +138,36 @@ impl Tokens {
     }
 }
 
+/// Faults in an order by chance, each once before any comes again.
+struct Deck {
+    all: Vec<Fault>,
+    left: Vec<Fault>,
+}
+
+impl Deck {
+    fn of(all: &[Fault]) -> Self {
+        Self { all: all.to_vec(), left: Vec::new() }
+    }
+
+    fn next(&mut self, choices: &mut Choices) -> Option<Fault> {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.all);
+            choices.shuffle(&mut self.left);
+        }
+        self.left.pop()
+    }
+}
+
 async fn break_things(cluster: &mut Cluster, choices: &mut Choices) -> Result<()> {
     let duration = Duration::from_secs(environment::number("TESSERA_CHAOS_SECONDS", SECONDS));
     let begun = cluster.history().now();
-    let mut deck: Vec<Fault> = Vec::new();
+    let (mut hard, mut soft) = (Deck::of(&Fault::HARD), Deck::of(&Fault::SOFT));
     while cluster.history().now().saturating_sub(begun) < duration {
         wait::pause(Duration::from_millis(choices.between(500, 1_200))).await;
-        if deck.is_empty() {
-            deck = Fault::HARD.to_vec();
-            choices.shuffle(&mut deck);
-        }
-        let Some(first) = deck.pop() else { continue };
+        let Some(first) = hard.next(choices) else { continue };
         let second = match choices.between(0, 3) {
-            0 | 1 => None,
-            2 => choices.pick(&Fault::SOFT).copied(),
+            0 => None,
+            1 | 2 => soft.next(choices),
             // A rolling restart waits for each node to be ready, which another hard fault may prevent.
             _ if first == Fault::RollingRestart => None,
             _ => choices.pick(&Fault::HARD).copied().filter(|second| *second != Fault::RollingRestart),
@@ -172,8 +188,8 @@ fn add_figures(figures: &mut Figures, record: &Record) {
     let total: usize = record.faults.values().sum();
     let kinds: Vec<String> = record.faults.iter().map(|(name, count)| format!("{count} {name}")).collect();
     figures.set("faults injected", format!("{total}: {}", kinds.join(", ")));
-    let requests = record.attempts.len() + record.enrolments.len() + record.readings.len();
-    figures.set("requests sent", requests);
+    let logins = record.attempts.len() - record.count(&Outcome::NotSent);
+    figures.set("requests sent", logins + record.enrolments.len() + record.readings.len());
     figures.set(
         "enrolments acknowledged",
         record.enrolments.iter().filter(|enrolment| enrolment.acknowledged).count(),

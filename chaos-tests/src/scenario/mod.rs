@@ -7,6 +7,7 @@ pub mod frozen_follower;
 pub mod killed_while_writing;
 pub mod leader_gap;
 pub mod leader_killed;
+pub mod measure;
 pub mod mixed;
 pub mod no_majority;
 pub mod planted;
