@@ -297,7 +297,7 @@ fn owner_of(peer: SocketAddr, local: SocketAddr, pids: &BTreeMap<u64, u32>) -> O
     pids.iter().find(|(_, pid)| has_open(**pid, &name)).map(|(node, _)| *node)
 }
 
-/// Looks for a connection in the table of proc_pid_net(5).
+/// Looks for a connection in the table `/proc/net/tcp`.
 fn inode_of(table: &str, own: SocketAddr, other: SocketAddr) -> Option<u64> {
     let (own, other) = (in_hex(own)?, in_hex(other)?);
     table.lines().skip(1).find_map(|line| {
@@ -406,7 +406,7 @@ mod tests {
         .unwrap();
     }
 
-    /// The table as proc_pid_net(5) shows it, on a little-endian machine.
+    /// The table as the manual page shows it, on a little-endian machine.
     #[test]
     fn connections_are_found_in_the_table_of_the_kernel() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\

@@ -13,7 +13,6 @@ pub use wounds::Wounds;
 
 use crate::cluster::Cluster;
 use crate::environment::Choices;
-use crate::network::Link;
 use crate::wait;
 
 /// How long answers are held back before they are lost: shorter than an election timeout (450 ms), so that nothing
@@ -125,103 +124,56 @@ impl Fault {
     ) -> Result<()> {
         cluster.history().fault(self.name());
         let roles = Roles::find(cluster, choices).await?;
+        let Roles { leader, follower, others } = &roles;
         match self {
-            Self::LeaderKilled | Self::FollowerKilled | Self::AllKilled => {
-                let victims = match self {
-                    Self::LeaderKilled => vec![roles.leader],
-                    Self::AllKilled => cluster.ids(),
-                    _ => vec![roles.follower],
-                };
-                wounds.kill(cluster, &victims).await
-            }
-            Self::LeaderFrozen => wounds.freeze(cluster, roles.leader),
-            Self::FollowerFrozen => wounds.freeze(cluster, roles.follower),
-            Self::DiskFull => disk_full(cluster, choices, wounds, roles.follower).await,
-            Self::RollingRestart => rolling_restart(cluster).await,
-            Self::AnswersLost => {
-                lose_answers(cluster, &roles).await;
-                Ok(())
-            }
-            Self::Delay | Self::Loss => {
-                self.slow_network(cluster, choices);
-                Ok(())
-            }
-            Self::ClockStep | Self::SlowDisk | Self::Snapshot => {
-                self.switch(cluster, choices, wounds, &roles)
-            }
-            Self::LeaderAlone
-            | Self::MinorityCutOff
-            | Self::LeaderUnheard
-            | Self::LeaderDeaf
-            | Self::OneWay
-            | Self::Bridge => {
-                self.cut(cluster, choices, &roles);
-                cluster.note_majority();
-                Ok(())
-            }
-        }
-    }
-
-    fn cut(self, cluster: &Cluster, choices: &mut Choices, roles: &Roles) {
-        let network = cluster.network();
-        let Roles { leader, follower, others } = roles;
-        match self {
-            Self::LeaderAlone => network.separate(&[*leader], others),
+            Self::LeaderKilled => wounds.kill(cluster, &[*leader]).await?,
+            Self::FollowerKilled => wounds.kill(cluster, &[*follower]).await?,
+            Self::AllKilled => wounds.kill(cluster, &cluster.ids()).await?,
+            Self::LeaderFrozen => wounds.freeze(cluster, *leader)?,
+            Self::FollowerFrozen => wounds.freeze(cluster, *follower)?,
+            Self::LeaderAlone => cluster.network().separate(&[*leader], others),
             Self::MinorityCutOff => {
                 let (minority, majority) = roles.minority();
-                network.separate(&minority, &majority);
+                cluster.network().separate(&minority, &majority);
             }
-            Self::LeaderUnheard => others.iter().for_each(|other| network.cut(*leader, *other)),
-            Self::LeaderDeaf => others.iter().for_each(|other| network.cut(*other, *leader)),
+            Self::LeaderUnheard => others.iter().for_each(|other| cluster.network().cut(*leader, *other)),
+            Self::LeaderDeaf => others.iter().for_each(|other| cluster.network().cut(*other, *leader)),
+            Self::OneWay if choices.between(0, 1) == 0 => cluster.network().cut(*leader, *follower),
+            Self::OneWay => cluster.network().cut(*follower, *leader),
             Self::Bridge => {
-                // The leader or a follower in between: both have their own troubles.
-                let bridge = if choices.between(0, 1) == 0 { leader } else { follower };
-                let rest: Vec<u64> = cluster.ids().into_iter().filter(|id| id != bridge).collect();
+                let bridge = roles.either(choices);
+                let rest: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != bridge).collect();
                 let (one, other) = rest.split_at(rest.len() / 2);
-                network.separate(one, other);
+                cluster.network().separate(one, other);
             }
-            _ => {
-                let (from, to) =
-                    if choices.between(0, 1) == 0 { (leader, follower) } else { (follower, leader) };
-                network.cut(*from, *to);
+            Self::AnswersLost => lose_answers(cluster, &roles).await,
+            Self::DiskFull => disk_full(cluster, choices, wounds, *follower).await?,
+            Self::RollingRestart => rolling_restart(cluster).await?,
+            Self::Delay => {
+                // There and back it stays within the time limit of a replication request, 100 ms.
+                let delay = Duration::from_millis(choices.between(3, 30));
+                cluster.network().change_all(|link| link.delay = delay);
             }
-        }
-    }
-
-    fn slow_network(self, cluster: &Cluster, choices: &mut Choices) {
-        if self == Self::Delay {
-            // There and back it stays within the time limit of a replication request, 100 ms.
-            let delay = Duration::from_millis(choices.between(3, 30));
-            cluster.network().change_all(|link| *link = Link { delay, ..*link });
-        } else {
-            let lost_of_thousand = choices.between(5, 50);
-            cluster.network().change_all(|link| *link = Link { lost_of_thousand, ..*link });
-        }
-    }
-
-    fn switch(
-        self,
-        cluster: &mut Cluster,
-        choices: &mut Choices,
-        wounds: &mut Wounds,
-        roles: &Roles,
-    ) -> Result<()> {
-        let node = if choices.between(0, 1) == 0 { roles.leader } else { roles.follower };
-        match self {
+            Self::Loss => {
+                let lost = choices.between(5, 50);
+                cluster.network().change_all(|link| link.lost_of_thousand = lost);
+            }
             Self::ClockStep => {
                 let sign = if choices.between(0, 1) == 0 { "-" } else { "" };
                 let step = format!("clock-step-ms {sign}{}", choices.between(60_000, 240_000));
-                wounds.switch(cluster, node, &step)
+                wounds.switch(cluster, roles.either(choices), &step)?;
             }
             Self::SlowDisk => {
                 let delay = format!("sync-delay-ms {}", choices.between(20, 300));
-                wounds.switch(cluster, node, &delay)
+                wounds.switch(cluster, roles.either(choices), &delay)?;
             }
-            _ => {
+            Self::Snapshot => {
                 let number = format!("snapshot {}", choices.between(1, 1 << 40));
-                cluster.ids().into_iter().try_for_each(|id| cluster.set_fault(id, &number))
+                cluster.ids().into_iter().try_for_each(|id| cluster.set_fault(id, &number))?;
             }
         }
+        cluster.note_majority();
+        Ok(())
     }
 }
 
@@ -244,6 +196,11 @@ impl Roles {
         let others: Vec<u64> = ids.into_iter().filter(|id| *id != leader).collect();
         let follower = choices.pick(&others).copied().context("there is only one node")?;
         Ok(Self { leader, follower, others })
+    }
+
+    /// The leader or the follower: both have their own troubles.
+    fn either(&self, choices: &mut Choices) -> u64 {
+        if choices.between(0, 1) == 0 { self.leader } else { self.follower }
     }
 
     /// As many as can be missed, the follower first and the leader not among them; and the rest.

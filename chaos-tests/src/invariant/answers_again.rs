@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::history::Record;
 
+/// Longer than this the cluster is never silent.
+///
 /// An election takes half a second (`Timing`, 450 ms and up to 200 ms more), and may have to be repeated. With processes
 /// that have yet to start, on a machine that does other things at the same time (8.3 s were seen with six compilers beside
 /// it), this is when something is wrong.

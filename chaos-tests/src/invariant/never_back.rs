@@ -23,8 +23,9 @@ pub fn violations(record: &Record) -> Vec<String> {
         of_token.sort_by_key(|reading| reading.ended);
         let successes = attempts.get(serial).map(Vec::as_slice).unwrap_or_default();
         for (position, later) in of_token.iter().enumerate() {
-            let before = of_token.iter().take(position).filter(|earlier| earlier.ended < later.started);
-            let went_back = before.filter(|earlier| goes_back(earlier, later, successes)).next_back();
+            let mut before = of_token.iter().take(position);
+            let went_back =
+                before.rfind(|earlier| earlier.ended < later.started && goes_back(earlier, later, successes));
             found.extend(went_back.map(|earlier| format!("it was {earlier:?}, and later {later:?}")));
         }
     }

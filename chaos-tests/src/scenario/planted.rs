@@ -1,5 +1,7 @@
-//! The harness tested on known defects (`raft/src/fault.rs`): each is planted in all nodes and must be found by the
-//! invariant that is there for it, and without the defect the same scenario must find nothing.
+//! The harness tested on known defects (`raft/src/fault.rs`).
+//!
+//! Each is planted in all nodes and must be found by the invariant that is there for it, and without the defect the same
+//! scenario must find nothing.
 //!
 //! Silence of the invariants in the other scenarios means something only because of this.
 
