@@ -32,6 +32,9 @@ pub const START_LIMIT: Duration = Duration::from_secs(40);
 /// A node asked to stop that still runs after this time is broken.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
+/// The nodes compare their states at least this far apart (`checkpoint_seconds`).
+const CHECKPOINT_SECONDS: &str = "3";
+
 /// How long a node may take to say who leads.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);
 
@@ -424,6 +427,7 @@ impl Cluster {
             command.env_remove(name);
         }
         command.env("TESSERA_TEST_FAULTS", &place.faults);
+        command.env("TESSERA_CLUSTER_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS);
         Ok(command)
     }
 

@@ -6,11 +6,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tessera_client::NodeStatus;
 
 use crate::environment::Choices;
 use crate::history::Outcome;
-use crate::invariant::equal_digests::{self, Held};
 use crate::oracle::{Kind, Token};
 use crate::site::{Listing, Site};
 use crate::wait;
@@ -38,33 +36,6 @@ pub async fn check(sites: &[Site], name: &str, choices: &mut Choices) -> Result<
     let violations = differences(&listings);
     super::none("liveness", &violations)?;
     listings.into_iter().next().map_or_else(|| bail!("there are no nodes"), Ok)
-}
-
-/// Compares the digests that the nodes report once all are at the same log position. Returns how many were compared; 0
-/// if the nodes report none.
-///
-/// # Errors
-/// If they are never at the same position, or differ there.
-pub async fn compare_digests(sites: &[Site]) -> Result<usize> {
-    let nodes = sites.iter().filter(|site| site.node.is_some()).count();
-    let held = wait::until("all nodes at the same log position", LIMIT, || async {
-        let held = reported(sites).await?;
-        (held.is_empty() || equal_digests::comparable(&held, nodes)).then_some(held)
-    })
-    .await?;
-    super::none("equal_digests", &equal_digests::violations(&held))?;
-    Ok(held.len())
-}
-
-/// What the nodes say in `/cluster/status` that they hold.
-async fn reported(sites: &[Site]) -> Option<Vec<Held>> {
-    let status = sites.first()?.client().cluster_status().await.ok()?;
-    let of_node = |node: &NodeStatus| {
-        let digest = node.extra.get("digest")?.as_str()?.to_owned();
-        let applied = node.extra.get("digest_index")?.as_u64()?;
-        Some(Held { node: node.id.parse().ok()?, applied, digest })
-    };
-    Some(status.nodes.iter().filter_map(of_node).collect())
 }
 
 async fn log_in(site: &Site, token: &Token) -> Result<()> {
