@@ -252,9 +252,19 @@ impl History {
 
     /// Whether a login that was sent after a moment has been accepted.
     pub fn accepted_since(&self, since: Duration) -> bool {
+        self.any_accepted(since, |_| true)
+    }
+
+    /// Whether one has been accepted at another node than this one.
+    pub fn accepted_elsewhere_since(&self, since: Duration, node: u64) -> bool {
+        self.any_accepted(since, |attempt| attempt.node != Some(node))
+    }
+
+    fn any_accepted(&self, since: Duration, condition: impl Fn(&Attempt) -> bool) -> bool {
         let record = self.lock();
         let recent = record.attempts.iter().rev().take_while(|attempt| attempt.ended >= since);
-        recent.filter(|attempt| attempt.outcome == Outcome::Accepted).any(|attempt| attempt.started > since)
+        let mut accepted = recent.filter(|attempt| attempt.outcome == Outcome::Accepted);
+        accepted.any(|attempt| attempt.started > since && condition(attempt))
     }
 
     /// A node is down from now on.

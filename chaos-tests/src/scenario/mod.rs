@@ -2,6 +2,7 @@
 //! returns figures for people to read.
 
 pub mod all_killed;
+pub mod cut_off;
 pub mod damaged_directory;
 pub mod frozen_follower;
 pub mod killed_while_writing;

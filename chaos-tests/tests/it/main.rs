@@ -4,6 +4,7 @@ mod damage;
 mod death;
 mod freeze;
 mod mixed;
+mod partition;
 mod planted;
 mod replay;
 
