@@ -180,10 +180,11 @@ impl Cluster {
 
     async fn logged_in(&self, node: Option<u64>, urls: &[String]) -> Result<Site> {
         let site = Site::new(node, urls, self.history.clone())?;
-        site.client()
-            .login(ADMIN, ADMIN_PASSWORD)
+        // A machine with much to do may keep the nodes from agreeing on a leader for a while.
+        let login = || async { site.client().login(ADMIN, ADMIN_PASSWORD).await.ok() };
+        wait::until("a login of the administrator", START_LIMIT, login)
             .await
-            .with_context(|| format!("the administrator cannot log in at {urls:?}"))?;
+            .with_context(|| format!("at {urls:?}"))?;
         Ok(site)
     }
 
@@ -193,8 +194,12 @@ impl Cluster {
     /// Those of the client.
     pub async fn relax_limits(&self) -> Result<()> {
         let site = self.site_of_all().await?;
-        site.client().set_config("DefaultMaxFailCount", "1000000", None).await?;
-        site.client().set_config("DefaultCountWindow", &COUNT_WINDOW.to_string(), None).await?;
+        for (key, value) in
+            [("DefaultMaxFailCount", "1000000"), ("DefaultCountWindow", &COUNT_WINDOW.to_string())]
+        {
+            let set = || async { site.client().set_config(key, value, None).await.ok() };
+            wait::until("a setting to be taken", START_LIMIT, set).await.context(key)?;
+        }
         Ok(())
     }
 

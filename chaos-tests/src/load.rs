@@ -19,6 +19,9 @@ use crate::wait;
 /// Enrolments under way at once.
 const ENROLMENTS_AT_ONCE: usize = 24;
 
+/// How often an enrolment is tried.
+const ENROLMENT_ATTEMPTS: usize = 5;
+
 /// Logins under way at once when all are sent again.
 const LOGINS_AT_ONCE: usize = 32;
 
@@ -31,11 +34,11 @@ const PAUSE_OF_THE_CURIOUS: Duration = Duration::from_millis(15);
 /// Enrols tokens at the given nodes in turn.
 ///
 /// # Errors
-/// If one is not acknowledged; for a cluster that is well.
+/// If one is still not there after several attempts. A busy machine may fail one.
 pub async fn enrol_all(sites: &[Site], tokens: &[Token]) -> Result<()> {
     let pairs = tokens.iter().zip(sites.iter().cycle());
     let failed = stream::iter(pairs)
-        .map(|(token, site)| async move { (!site.enrol(token).await).then(|| token.serial.clone()) })
+        .map(|(token, site)| async move { (!enrolled(site, token).await).then(|| token.serial.clone()) })
         .buffer_unordered(ENROLMENTS_AT_ONCE)
         .filter_map(|failed| async move { failed })
         .collect::<Vec<_>>()
@@ -44,6 +47,16 @@ pub async fn enrol_all(sites: &[Site], tokens: &[Token]) -> Result<()> {
         bail!("{} of {} enrolments were not acknowledged, for example {serial}", failed.len(), tokens.len());
     }
     Ok(())
+}
+
+async fn enrolled(site: &Site, token: &Token) -> bool {
+    for _ in 0..ENROLMENT_ATTEMPTS {
+        // One that was not acknowledged may have been carried out.
+        if site.enrol(token).await || site.look(token).await {
+            return true;
+        }
+    }
+    false
 }
 
 /// Sends the same OTP to all sites at the same instant.
