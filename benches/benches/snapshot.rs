@@ -26,8 +26,7 @@ use tokio::task::JoinSet;
 const CLUSTER: &str = "6a4f5b0e-2c53-4d2f-9a0d-6f6c1f0d1a01";
 /// The seed of RFC 4226 appendix D, and the OTPs of its first counters.
 const SEED: &str = "3132333435363738393031323334353637383930";
-const OTPS: [&str; 8] =
-    ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583"];
+const OTPS: [&str; 8] = ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583"];
 const NODES: usize = 3;
 const ENROLLING: u64 = 192;
 const CLIENTS: u64 = 64;
