@@ -165,6 +165,70 @@ impl Cluster {
         Ok(&self.node(id)?.data_dir)
     }
 
+    /// The program under test.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The folder everything is in; `tessera dev` uses `cluster` in it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Login and password of the administrator.
+    pub fn admin(&self) -> (&str, &str) {
+        (&self.admin.user, &self.admin.password)
+    }
+
+    /// Adds a node that does not run yet.
+    pub fn adopt(&mut self, id: u64, url: String, data_dir: PathBuf, config: PathBuf) {
+        self.nodes.insert(id, Node { url, data_dir, config, pid: None, own: None });
+    }
+
+    /// Forgets a node that has ended for good.
+    pub fn forget(&mut self, id: u64) {
+        self.nodes.remove(&id);
+    }
+
+    /// Waits until a node has ended by itself; returns how, as far as this harness has started it.
+    ///
+    /// # Errors
+    /// If it still runs after the limit.
+    pub async fn ended(&mut self, id: u64) -> Result<ExitStatus> {
+        let logs = self.logs();
+        let node = self.node_mut(id)?;
+        let child =
+            node.own.as_mut().with_context(|| format!("node {id} was not started by this harness"))?;
+        let started = Instant::now();
+        while started.elapsed() < START_LIMIT {
+            if let Some(status) = child.try_wait()? {
+                node.pid = None;
+                node.own = None;
+                return Ok(status);
+            }
+            wait::pause(Duration::from_millis(25)).await;
+        }
+        bail!("node {id} was to end by itself, but it runs:\n{logs}")
+    }
+
+    /// The port for clients of a node.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn port(&self, id: u64) -> Result<u16> {
+        let (_, port) = self.url(id)?.rsplit_once(':').context("a URL without a port")?;
+        Ok(port.parse()?)
+    }
+
+    /// A logged-in client of some nodes.
+    ///
+    /// # Errors
+    /// If the login fails.
+    pub async fn site_of(&self, ids: &[u64]) -> Result<Site> {
+        let urls: Result<Vec<String>> = ids.iter().map(|id| Ok(self.url(*id)?.to_owned())).collect();
+        self.logged_in(None, &urls?).await
+    }
+
     /// A logged-in client for every node, in the order of their ids.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod history;
 pub mod http;
 pub mod invariant;
 pub mod load;
+pub mod operator;
 pub mod oracle;
 pub mod process;
 pub mod scenario;

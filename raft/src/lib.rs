@@ -12,6 +12,7 @@ pub mod config;
 mod election;
 #[doc(hidden)]
 pub mod history;
+mod identity;
 #[doc(hidden)]
 pub mod log_store;
 mod membership;

@@ -7,6 +7,7 @@ pub mod frozen_follower;
 pub mod killed_while_writing;
 pub mod leader_gap;
 pub mod leader_killed;
+pub mod membership;
 pub mod no_majority;
 pub mod rolled_back;
 pub mod simultaneous;

@@ -3,6 +3,7 @@
 mod damage;
 mod death;
 mod freeze;
+mod membership;
 mod replay;
 
 use std::fmt;

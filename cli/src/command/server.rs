@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use tessera_api::{Api, ApiSettings, Network, Tls};
-use tessera_node::{Node, NodeConfig, telemetry, tls};
+use tessera_node::{Fatal, Node, NodeConfig, telemetry, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -152,7 +152,10 @@ impl Signals {
             _ = self.terminate.recv() => Reason::Asked("SIGTERM"),
             _ = self.interrupt.recv() => Reason::Asked("SIGINT"),
             () = orphaned => Reason::Asked("parent process gone"),
-            fatal = node.failure() => Reason::Failed(fatal.into()),
+            fatal = node.failure() => match fatal {
+                Fatal::Removed => Reason::Asked("removed from the cluster"),
+                other => Reason::Failed(other.into()),
+            },
         }
     }
 }

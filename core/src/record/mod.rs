@@ -6,6 +6,7 @@
 
 mod challenge;
 mod configuration;
+mod node;
 mod token;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use challenge::{ChallengeV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
+pub use node::{InvitationV1, NodeEntry, NodeMemberV1, NodesV1};
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
 /// The place of a record. Ordered, so that listings and snapshots are the same on every node.
@@ -41,6 +43,8 @@ pub enum Key {
     Revocation(Arc<str>),
     /// A secret of the cluster itself, by name.
     ClusterSecret(Arc<str>),
+    /// The nodes of the cluster; there is one such record.
+    Nodes,
 }
 
 /// A record. Cheap to clone: the contents are shared.
@@ -64,6 +68,8 @@ pub enum Record {
     Revocation(RevocationV1),
     /// Under [`Key::ClusterSecret`].
     ClusterSecret(Arc<ClusterSecretV1>),
+    /// Under [`Key::Nodes`].
+    Nodes(Arc<NodesV1>),
 }
 
 /// A set of keys with a revision of its own, derived from the records, so that a decision notices when something
@@ -113,9 +119,14 @@ impl Record {
             ],
             (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_), _) => vec![IndexKey::Configuration],
             (Self::Admin(_), _) => vec![IndexKey::Admins],
-            (Self::Usage(_) | Self::Challenge(_) | Self::Revocation(_) | Self::ClusterSecret(_), _) => {
-                Vec::new()
-            }
+            (
+                Self::Usage(_)
+                | Self::Challenge(_)
+                | Self::Revocation(_)
+                | Self::ClusterSecret(_)
+                | Self::Nodes(_),
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -131,7 +142,8 @@ impl Record {
             | Self::Resolver(_)
             | Self::Setting(_)
             | Self::Admin(_)
-            | Self::ClusterSecret(_) => None,
+            | Self::ClusterSecret(_)
+            | Self::Nodes(_) => None,
         }
     }
 }

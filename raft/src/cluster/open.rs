@@ -20,6 +20,7 @@ use crate::{
     config::{InvalidConfig, StoreConfig},
     election::{ElectionDriver, Heard},
     history::{ChainedRow, History, HistoryError},
+    identity::{IdentityError, OwnIdentity},
     log_store::{LogOpenError, LogReader, LogStore},
     membership::Membership,
     proposer::Proposer,
@@ -27,9 +28,11 @@ use crate::{
     sessions::Sessions,
     snapshot::{SnapshotDir, SnapshotError},
     state_store::{HistorySink, Published, StateStore},
+    status::Member,
     transport::{
         client::{Network, Peers},
         forward::Forwarder,
+        joining::JoinQueue,
         server::{self, Service},
     },
     type_config::{ClusterId, NodeId, TypeConfig},
@@ -60,6 +63,9 @@ pub enum OpenError {
     /// The log refuses to open.
     #[error(transparent)]
     Log(#[from] LogOpenError),
+    /// The data directory is not this node's, or not complete.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A snapshot cannot be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -84,6 +90,7 @@ pub enum OpenError {
 
 /// What is on the disk.
 struct Disk {
+    own: Arc<OwnIdentity>,
     log: LogStore,
     reader: LogReader,
     wal: Arc<WalMetrics>,
@@ -94,11 +101,13 @@ struct Disk {
 }
 
 fn open_disk(config: &StoreConfig, cluster: ClusterId) -> Result<Disk, OpenError> {
+    let own = OwnIdentity::open(&config.data_dir, cluster, config.node_id)?;
     let log = LogStore::open(WalConfig::new(&config.data_dir, cluster, config.node_id))?;
     let snapshots = SnapshotDir::open(&config.data_dir.join("snapshots"), cluster)?;
     let history = Arc::new(History::open(&config.data_dir.join("history"))?);
     let state = StateStore::open(snapshots.clone(), sink(history.clone()))?;
     Ok(Disk {
+        own,
         reader: log.reader(),
         wal: log.metrics(),
         published: state.published(),
@@ -171,6 +180,7 @@ pub(super) async fn open(config: StoreConfig) -> Result<Store, OpenError> {
 
 /// What the rest is built on.
 struct Foundation {
+    own: Arc<OwnIdentity>,
     config: StoreConfig,
     runtime: OwnRuntime,
     listen_addr: SocketAddr,
@@ -195,12 +205,13 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let listen_addr = listener.local_addr().map_err(listen_error)?;
     let server = server::server(&config).map_err(|error| OpenError::Certificates(error.into()))?;
-    let peers = Arc::new(Peers::new(&config, cluster));
+    let peers = Arc::new(Peers::new(&config, cluster, disk.own.clone()));
     let raft = Raft::new(config.node_id, raft_config(&config)?, Network(peers.clone()), disk.log, disk.state)
         .await
         .map_err(|error: Fatal<NodeId>| OpenError::Raft(error.to_string()))?;
     let (store, service) = assemble(
         Foundation {
+            own: disk.own,
             config,
             runtime,
             listen_addr,
@@ -224,8 +235,19 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
 
 /// Puts the parts together and starts their tasks.
 fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
-    let Foundation { config, runtime, listen_addr, raft, peers, snapshots, published, history, log, wal } =
-        base;
+    let Foundation {
+        own,
+        config,
+        runtime,
+        listen_addr,
+        raft,
+        peers,
+        snapshots,
+        published,
+        history,
+        log,
+        wal,
+    } = base;
     let (node, timing) = (config.node_id, config.timing);
     let heard = Arc::new(Heard::new());
     let clock = Arc::new(Clock::default());
@@ -237,12 +259,17 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let sessions = Arc::new(Sessions::new(node, proposer.clone()));
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
+    let (joining, join_requests) = JoinQueue::new();
     let service = Service {
         raft: raft.clone(),
         cluster,
         cluster_name: config.cluster_id.clone(),
         node,
         timing,
+        own: own.clone(),
+        peers: peers.clone(),
+        membership: membership.clone(),
+        joining,
         heard: heard.clone(),
         batcher: batcher.clone(),
         read_indexes: own_reads,
@@ -264,6 +291,9 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     tokio::spawn(repair.run());
     let inner = Inner {
         node,
+        own,
+        place: Member { raft_addr: config.advertise.clone(), api_url: config.api_url.clone() },
+        join_requests: Mutex::new(Some(join_requests)),
         timing,
         commit_timeout: config.commit_timeout,
         listen_addr,
