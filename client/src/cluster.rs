@@ -122,6 +122,11 @@ pub struct SnapshotBegun {
 }
 
 #[derive(Deserialize)]
+struct Transferred {
+    milliseconds: u64,
+}
+
+#[derive(Deserialize)]
 struct Leaving {
     node: u64,
 }
@@ -164,12 +169,15 @@ impl Client {
         Ok(leaving.node)
     }
 
-    /// Hands leadership over to a member (`/cluster/transfer`); it leads when this returns.
+    /// Hands leadership over to a member (`/cluster/transfer`); it leads when this returns. The result is how long that took,
+    /// in milliseconds.
     ///
     /// # Errors
     /// Those of the transport, and the refusal of the server.
-    pub async fn cluster_transfer(&self, node: u64) -> Result<(), ClientError> {
-        self.post("/cluster/transfer", &[("node", &node.to_string())]).await.map(drop)
+    pub async fn cluster_transfer(&self, node: u64) -> Result<u64, ClientError> {
+        let reply = self.post("/cluster/transfer", &[("node", &node.to_string())]).await?;
+        let transferred: Transferred = reply.into_value()?;
+        Ok(transferred.milliseconds)
     }
 
     /// Lets one member, or all, make a snapshot (`/cluster/snapshot`).

@@ -25,6 +25,9 @@ use crate::start_request::{self, StartRequest};
 const ASK_AGAIN: Duration = Duration::from_millis(150);
 /// So long the node that makes the cluster looks for peers that do not answer; they may just be starting.
 const FOUNDING_PATIENCE: Duration = Duration::from_secs(3);
+/// Without anybody to ask, it listens for so long whether there are members that take it for one of theirs. A leader calls
+/// every member at least once a second.
+const LISTENING: Duration = Duration::from_millis(1500);
 /// Pause between two attempts while the cluster has no leader yet.
 const RETRY: Duration = Duration::from_millis(50);
 /// How often a node looks at its own place in the cluster.
@@ -94,14 +97,15 @@ pub(crate) async fn enter(node: Node) {
             Err(problem) => return node.fail(Fatal::NotAdmitted(problem)),
         };
         let round = ask(&node, &intent).await;
-        let found = intent.found
-            && match round {
-                Round::NoCluster => true,
-                Round::Silence => begin.elapsed() >= FOUNDING_PATIENCE,
-                Round::Admitted | Round::Refused(_) | Round::Wait => false,
-            };
+        let found = intent.found && may_found(&node, &intent, &round, begin);
         match round {
             Round::Refused(reason) => return refuse(&node, reason),
+            // A node that is just being admitted is called as well, but it has somebody to ask.
+            Round::NoCluster | Round::Silence
+                if (intent.found || intent.peers.is_empty()) && node.store().is_claimed_by_others() =>
+            {
+                return refuse(&node, emptied(node.config().node.id));
+            }
             _ if found => {
                 tracing::info!(node.id = node.config().node.id, "making a new cluster");
                 if let Err(error) = node.store().found().await {
@@ -123,6 +127,26 @@ pub(crate) async fn enter(node: Node) {
         tracing::warn!(error = %error, "the start request is done and could not be removed");
     }
     complete_first_start(&node).await;
+}
+
+/// Whether nobody knows of a cluster, as far as can be told.
+fn may_found(node: &Node, intent: &Intent, round: &Round, begin: Instant) -> bool {
+    // Nobody knows where a node is that takes any free port.
+    let unknown = node.config().cluster.listen.port() == 0;
+    match round {
+        Round::NoCluster if !intent.peers.is_empty() => true,
+        Round::NoCluster => unknown || begin.elapsed() >= LISTENING,
+        Round::Silence => begin.elapsed() >= FOUNDING_PATIENCE,
+        Round::Admitted | Round::Refused(_) | Round::Wait => false,
+    }
+}
+
+fn emptied(id: u64) -> String {
+    format!(
+        "node {id} has an empty data directory, but other nodes take it for a member of their cluster: it makes no second \
+         cluster, and must not come back under its old id; run `tessera cluster replace {id}` there and let this machine \
+         join as the new node it names"
+    )
 }
 
 /// The node stops; the reason stays in its folder for `tessera cluster join`.
@@ -274,6 +298,9 @@ pub(crate) async fn watch_place(node: Node) {
             continue;
         }
         let status = store.status();
+        if store.is_founder() && status.members.len() == 1 && store.is_claimed_by_others() {
+            return refuse(&node, emptied(own));
+        }
         if status.leader.is_some() && status.quorum {
             led = Instant::now();
         }

@@ -12,7 +12,10 @@ use std::{
     io::{self, Read, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use thiserror::Error;
@@ -108,6 +111,8 @@ pub(crate) struct OwnIdentity {
     node: NodeId,
     incarnation: Unique,
     admission: OnceLock<Admission>,
+    /// Whether a member of a cluster this directory does not belong to has called this node a member.
+    claimed: AtomicBool,
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> IdentityError {
@@ -129,6 +134,16 @@ fn unhex(text: &str) -> Option<Unique> {
 }
 
 impl OwnIdentity {
+    fn new(
+        path: PathBuf,
+        cluster: ClusterId,
+        node: NodeId,
+        incarnation: Unique,
+        admission: OnceLock<Admission>,
+    ) -> Self {
+        Self { path, cluster, node, incarnation, admission, claimed: AtomicBool::new(false) }
+    }
+
     /// Reads the identity of a data directory, or makes one in an empty directory. To be called before anything else is
     /// opened in it.
     pub(crate) fn open(dir: &Path, cluster: ClusterId, node: NodeId) -> Result<Arc<Self>, IdentityError> {
@@ -147,7 +162,7 @@ impl OwnIdentity {
                     let (path, missing) = (dir.to_owned(), "the file `identity`");
                     return Err(IdentityError::Incomplete { path, missing, node });
                 }
-                let fresh = Self { path, cluster, node, incarnation: random()?, admission: OnceLock::new() };
+                let fresh = Self::new(path, cluster, node, random()?, OnceLock::new());
                 fresh.write(None)?;
                 fresh
             }
@@ -204,7 +219,7 @@ impl OwnIdentity {
             let founder = next("role").ok_or("it has no role")? == "founder";
             let _ = admission.set(Admission { genesis, founder });
         }
-        Ok(Self { path, cluster, node, incarnation, admission })
+        Ok(Self::new(path, cluster, node, incarnation, admission))
     }
 
     /// Replaces the file, durably.
@@ -240,6 +255,15 @@ impl OwnIdentity {
     /// What the cluster was given when it was made; `None` while the directory is not admitted.
     pub(crate) fn genesis(&self) -> Option<Unique> {
         self.admission.get().map(|admission| admission.genesis)
+    }
+
+    /// A member of another cluster than this directory's has sent this node a message.
+    pub(crate) fn note_claim(&self) {
+        self.claimed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_founder(&self) -> bool {

@@ -23,7 +23,7 @@ use crate::wait;
 /// Tokens of the clients of one node.
 const TOKENS_EACH: usize = 30;
 /// Logins between two steps, so that every step happens under load.
-const LOGINS_BETWEEN: usize = 40;
+const LOGINS_BETWEEN: usize = 30;
 
 /// One to five nodes.
 ///
@@ -181,6 +181,8 @@ impl Steps<'_> {
 
     /// A node is removed by a command and ends by itself.
     async fn go(&mut self, id: u64, arguments: &[&str], at: &[u64]) -> Result<()> {
+        // Its clients hear nothing more from it.
+        self.cluster.history().down(id);
         operator::succeed(self.cluster, at, arguments).await?;
         let status = self.cluster.ended(id).await?;
         ensure!(status.success(), "the removed node {id} ended with {status}");
@@ -201,7 +203,7 @@ impl Steps<'_> {
         ensure!(!text.contains("making a new cluster"), "the wiped node made a second cluster:\n{text}");
         let token = operator::token(self.cluster, &[2, 3], &["replace", "1"]).await?;
         ensure!(token.node == 6, "node 6 was to be next, but the token is for node {}", token.node);
-        let old = operator::Ports { http: self.cluster.port(1)?, cluster: port_of(&self.peer(1).await?)? };
+        let old = Ports { http: self.cluster.port(1)?, cluster: port_of(&self.peer(1).await?)? };
         self.cluster.forget(1);
         let config = operator::lay_out(self.cluster, 6, old, &Way::Command).await?;
         self.cluster.launch(6)?;

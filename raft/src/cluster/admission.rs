@@ -56,6 +56,12 @@ impl Store {
         self.inner.own.is_founder()
     }
 
+    /// Whether members of a cluster that this node's data directory does not belong to take this node for one of theirs.
+    #[must_use]
+    pub fn is_claimed_by_others(&self) -> bool {
+        self.inner.own.is_claimed()
+    }
+
     /// Where this node says it is reached.
     #[must_use]
     pub fn place(&self) -> &Member {

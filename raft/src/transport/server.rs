@@ -156,8 +156,13 @@ impl Service {
                 header.to, self.node
             )));
         }
+        let sender = check_name(sender, header.from)?;
         // A node that does not belong to a cluster must not vote: it may have done so before its directory was emptied.
-        let Some(genesis) = self.own.genesis() else {
+        let own = self.own.genesis();
+        if !header.genesis.is_empty() && own.is_none_or(|own| *header.genesis != own) {
+            self.own.note_claim();
+        }
+        let Some(genesis) = own else {
             return Err(Status::failed_precondition(format!(
                 "node {} has an empty data directory and has not been admitted to the cluster",
                 self.node
@@ -168,7 +173,7 @@ impl Service {
                 "the sender belongs to another cluster that was made under the same cluster id",
             ));
         }
-        check_name(sender, header.from)
+        Ok(sender)
     }
 
     /// The leader with the vote `former` has handed over to the candidate: this node does not wait for it any more.

@@ -55,7 +55,7 @@ async fn the_wrong_moves_are_refused_in_a_sentence() {
         let (_, message, _) = admin.post(path, form).await.error();
         assert!(message.contains(expected), "{path} {form}: {message}");
     }
-    assert_eq!(admin.post("/cluster/transfer", "node=1").await.value(), json!({ "leader": 1 }));
+    assert_eq!(admin.post("/cluster/transfer", "node=1").await.value()["leader"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,11 +125,9 @@ impl TransferLeadership {
             None => best(&client.cluster_status().await?)?,
         };
         output::note(&format!("handing over to node {target}"));
-        let begun = Instant::now();
-        order(async || client.cluster_transfer(target).await).await?;
-        let milliseconds = begun.elapsed().as_millis();
+        let milliseconds = order(async || client.cluster_transfer(target).await).await?;
         let text = format!("node {target} leads after {milliseconds} ms");
-        let value = json!({ "leader": target, "milliseconds": u64::try_from(milliseconds)? });
+        let value = json!({ "leader": target, "milliseconds": milliseconds });
         output::result(connection.format(), &text, &value)?;
         connected.finish()
     }
