@@ -5,6 +5,8 @@
 //! the cluster, which must not make a second one.
 
 use std::fs;
+use std::process::ExitStatus;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -190,11 +192,22 @@ impl Steps<'_> {
         Ok(())
     }
 
+    /// Starts a node that has to end by itself. The threads of the killed process may hold its ports for a moment.
+    async fn refuses(&mut self, id: u64) -> Result<(ExitStatus, String)> {
+        let started = Instant::now();
+        loop {
+            let (status, text) = self.cluster.launch_in_vain(id).await?;
+            if !text.contains("Address already in use") || started.elapsed() > START_LIMIT {
+                return Ok((status, text));
+            }
+        }
+    }
+
     /// The disk of the node that made the cluster is wiped.
     async fn wiped(&mut self) -> Result<String> {
         self.cluster.kill(&[1]).await?;
         fs::remove_dir_all(self.cluster.data_dir(1)?)?;
-        let (status, text) = self.cluster.launch_in_vain(1).await?;
+        let (status, text) = self.refuses(1).await?;
         ensure!(
             !status.success() && !text.contains("panicked"),
             "the wiped node ended with {status}:\n{text}"

@@ -35,8 +35,12 @@ pub(crate) async fn run(node: Node) {
     loop {
         sleep(GLANCE).await;
         let status = node.store().status();
-        if status.role != Role::Leader || !status.quorum || status.joint {
+        if status.role != Role::Leader || !status.quorum {
             watch = Watch::default();
+            continue;
+        }
+        // A change is under way; what was seen of the members stays true.
+        if status.joint {
             continue;
         }
         let record = nodes(&*node.store().view());
