@@ -167,7 +167,9 @@ fn waiting(intent: &Intent, round: &Round) -> String {
     let peers: Vec<&str> = intent.peers.iter().map(String::as_str).collect();
     match round {
         Round::Wait => "the cluster cannot admit this node yet; waiting".to_owned(),
-        _ => format!("no cluster found yet at {}; waiting", peers.join(", ")),
+        Round::Admitted | Round::Refused(_) | Round::NoCluster | Round::Silence => {
+            format!("no cluster found yet at {}; waiting", peers.join(", "))
+        }
     }
 }
 

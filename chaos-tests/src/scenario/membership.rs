@@ -122,7 +122,7 @@ impl Steps<'_> {
         let token = operator::token(self.cluster, &[1], &["token"]).await?;
         ensure!(token.node == id, "node {id} was to be next, but the token is for node {}", token.node);
         let peer = self.peer(1).await?;
-        let by_command = id % 2 == 0;
+        let by_command = id.is_multiple_of(2);
         let way =
             if by_command { Way::Command } else { Way::Configuration { peer: &peer, token: &token.token } };
         let config = operator::lay_out(self.cluster, id, ports, &way).await?;

@@ -278,17 +278,6 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
-    let driver =
-        ElectionDriver { raft: raft.clone(), peers: peers.clone(), heard: heard.clone(), timing, node };
-    tokio::spawn(driver.run());
-    let repair = HistoryRepair {
-        node,
-        raft: raft.clone(),
-        peers: peers.clone(),
-        published: published.clone(),
-        history: history.clone(),
-    };
-    tokio::spawn(repair.run());
     let inner = Inner {
         node,
         own,
@@ -312,6 +301,27 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         counters: CommitCounters::default(),
         runtime,
     };
+    start_drivers(&inner);
     maintenance::start(&inner, &config, &forwarder, &proposer);
     (Store { inner: Arc::new(inner) }, service)
+}
+
+/// Starts what stands for election, and what completes the history.
+fn start_drivers(inner: &Inner) {
+    let driver = ElectionDriver {
+        raft: inner.raft.clone(),
+        peers: inner.peers.clone(),
+        heard: inner.heard.clone(),
+        timing: inner.timing,
+        node: inner.node,
+    };
+    tokio::spawn(driver.run());
+    let repair = HistoryRepair {
+        node: inner.node,
+        raft: inner.raft.clone(),
+        peers: inner.peers.clone(),
+        published: inner.published.clone(),
+        history: inner.history.clone(),
+    };
+    tokio::spawn(repair.run());
 }

@@ -99,7 +99,7 @@ mod tests {
             (Some(0), &[node(true)][..], "1 of 1 node with a vote answer: none may fail"),
             (
                 Some(1),
-                &[node(true), node(true), node(true), learner.clone()],
+                &[node(true), node(true), node(true), learner],
                 "3 of 3 nodes with a vote answer: 1 more may fail",
             ),
             (

@@ -58,10 +58,10 @@ fn going_on(status: &ClusterStatus) -> Vec<String> {
     for node in &status.nodes {
         match node.condition.as_str() {
             "joining" => {
-                lines.push(format!("node {} is joining and gets a vote when it has caught up", node.id))
+                lines.push(format!("node {} is joining and gets a vote when it has caught up", node.id));
             }
             "leaving" if node.hindrance.is_empty() => {
-                lines.push(format!("node {} is being removed", node.id))
+                lines.push(format!("node {} is being removed", node.id));
             }
             "leaving" => lines.push(format!("node {} cannot be removed yet: {}", node.id, node.hindrance)),
             _ => {}

@@ -79,6 +79,7 @@ impl Case {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a table of values reads better without references")]
     fn check(&self, expected: Option<Step>) {
         assert_eq!(next(&self.record, &self.sight, &rules()), expected, "{:?}", self.sight);
     }
