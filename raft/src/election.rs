@@ -29,8 +29,6 @@ use crate::{
 
 /// A node waits this much longer than `election_max`, at random, so that nodes rarely stand at the same time.
 const JITTER_MS: std::ops::Range<u64> = 40..200;
-/// How often the target of a hand-over tries.
-const HAND_OVER_STEP: Duration = Duration::from_millis(150);
 /// What a hand-over may take besides waiting for leases to end.
 const HAND_OVER_MARGIN: Duration = Duration::from_millis(500);
 
@@ -205,10 +203,12 @@ pub(crate) async fn take_over(
     peers: Arc<Peers>,
     node: NodeId,
     former: Vote,
-    limit: Duration,
+    timing: Timing,
 ) {
     let from = former.leader_id.node_id;
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + hand_over_limit(timing);
+    // So long a vote request is under way at most; an earlier new election would throw away the votes of this one.
+    let step = Duration::from_millis(timing.election_min_ms);
     peers.set_handed_over_by(Some(former));
     while Instant::now() < deadline {
         let metrics = server_metrics(&raft);
@@ -218,7 +218,7 @@ pub(crate) async fn take_over(
         }
         let mut changed = raft.server_metrics();
         let elected = reached(&mut changed, |metrics| metrics.state == ServerState::Leader);
-        if timeout(HAND_OVER_STEP, elected).await.is_ok() {
+        if timeout(step, elected).await.is_ok() {
             break;
         }
     }

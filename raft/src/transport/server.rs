@@ -299,7 +299,7 @@ impl proto::raft_server::Raft for Service {
             self.peers.clone(),
             self.node,
             metrics.vote,
-            election::hand_over_limit(self.timing),
+            self.timing,
         ));
         Ok(Response::new(proto::TimeoutNowReply {}))
     }
