@@ -244,6 +244,7 @@ fn caller(shared: &Shared, configuration: &Configuration, parts: &Parts, params:
         server: String::new(),
         action: parts.uri.path().trim_start_matches('/').to_owned(),
         administrator: None,
+        request_id: String::new(),
     }
 }
 

@@ -31,4 +31,6 @@ pub struct AuditRowV1 {
     pub server: Box<str>,
     /// Address of the client.
     pub client: Box<str>,
+    /// The request's id, as in the log and in the reply's header `X-Request-Id`.
+    pub request_id: Box<str>,
 }

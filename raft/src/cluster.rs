@@ -4,6 +4,7 @@
 //! hashing, directories and HTTP cannot starve them (reference raft-and-storage 12). No type of openraft, sled or tonic
 //! appears in this module's interface.
 
+mod compare;
 mod maintenance;
 mod open;
 
@@ -32,10 +33,12 @@ use tokio::{
 use crate::{
     barrier::ReadIndexes,
     batcher::{Batcher, leads_with_quorum},
+    checkpoint::{self, Comparison},
     clock::Clock,
     config::{StoreConfig, Timing},
     election::{Heard, reached, server_metrics},
     history::{History, HistoryReader},
+    level::FIRST_LEVEL,
     log_store::LogReader,
     membership::Membership,
     sessions::Sessions,
@@ -46,12 +49,15 @@ use crate::{
 };
 
 pub use crate::{
+    checkpoint::{ComparedState, StateCheckpoint},
     config::{InvalidConfig, NodeTls, SnapshotPolicy},
+    history::{ChainHash, HistoryError, HistoryFault, HistoryHead},
     membership::{ClusterError, PROMOTION_LAG},
     sessions::CommitError,
     state::State,
     status::{LocalStatus, Member, NodeStatus, Role, StoreMetrics},
 };
+pub use compare::HistoryCheck;
 pub use open::OpenError;
 
 /// Between two attempts of a barrier.
@@ -80,6 +86,7 @@ struct Inner {
     timing: Timing,
     commit_timeout: Duration,
     listen_addr: SocketAddr,
+    format_level: u32,
     raft: Raft<TypeConfig>,
     peers: Arc<Peers>,
     published: Arc<Published>,
@@ -92,6 +99,7 @@ struct Inner {
     read_indexes: ReadIndexes,
     sessions: Arc<Sessions>,
     membership: Arc<Membership>,
+    comparison: Comparison,
     counters: CommitCounters,
     runtime: OwnRuntime,
 }
@@ -276,6 +284,10 @@ impl Store {
             joint: members.get_joint_config().len() > 1,
             quorum: leads_with_quorum(&inner.raft, limit).unwrap_or(in_touch),
             running: metrics.running_state.is_ok(),
+            checkpoint: inner.comparison.checkpoints.newest(),
+            diverged_from: inner.comparison.checkpoints.diverged(),
+            supported_level: inner.format_level,
+            format_level: inner.published.format_level(),
         }
     }
 
@@ -318,6 +330,7 @@ impl Store {
         let batches = inner.batcher.counters();
         let state = self.view();
         let log = inner.log.stats();
+        let checkpoints = &inner.comparison.checkpoints;
         let data = inner.raft.data_metrics().borrow().clone();
         StoreMetrics {
             batches: read(&batches.batches),
@@ -341,6 +354,10 @@ impl Store {
             snapshot_index: data.snapshot.map_or(0, |id| id.index),
             records: count(state.len()),
             history_rows: state.history().number,
+            checkpoint_index: checkpoints.newest().map_or(0, |checkpoint| checkpoint.index),
+            digest_micros: checkpoints.digest_micros(),
+            diverged_nodes: count(checkpoints.diverged().len()),
+            divergences: checkpoints.divergences(),
         }
     }
 
@@ -514,6 +531,9 @@ fn own_reply(status: &LocalStatus) -> proto::NodeStatusReply {
         applied_index: status.applied_index,
         snapshot_index: status.snapshot_index,
         version: crate::status::VERSION.to_owned(),
+        checkpoints: status.checkpoint.into_iter().map(Into::into).collect(),
+        diverged_from: status.diverged_from.clone(),
+        level: status.supported_level,
     }
 }
 
@@ -521,6 +541,7 @@ fn node_status(id: NodeId, member: Member, voter: bool, reply: Option<proto::Nod
     use proto::node_status_reply::Role as Wire;
     let reachable = reply.is_some();
     let reply = reply.unwrap_or_default();
+    let checkpoint = checkpoint::read(&reply).ok().and_then(|checkpoints| checkpoints.last().copied());
     let role = match reply.role() {
         Wire::Leader => Some(Role::Leader),
         Wire::Follower => Some(Role::Follower),
@@ -538,6 +559,9 @@ fn node_status(id: NodeId, member: Member, voter: bool, reply: Option<proto::Nod
         lag: 0,
         version: reply.version,
         reachable,
+        checkpoint,
+        diverged_from: reply.diverged_from,
+        supported_level: if reachable { reply.level.max(FIRST_LEVEL) } else { 0 },
         raft_addr: member.raft_addr,
         api_url: member.api_url,
     }

@@ -4,6 +4,7 @@ mod barrier;
 #[doc(hidden)]
 pub mod batch;
 mod batcher;
+mod checkpoint;
 mod clock;
 pub mod cluster;
 #[doc(hidden)]
@@ -12,6 +13,7 @@ pub mod config;
 mod election;
 #[doc(hidden)]
 pub mod history;
+pub mod level;
 #[doc(hidden)]
 pub mod log_store;
 mod membership;

@@ -4,6 +4,7 @@
 //! version, which is pinned and never changes; apply builds the next one beside it.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -15,9 +16,12 @@ use openraft::{
 use tessera_core::txn::Revision;
 use tokio::sync::watch;
 
-use crate::batch::{self, Batch};
+use crate::batch::{self, Batch, Command, CommandReply};
+use crate::checkpoint::Pin;
+use crate::history::ChainedRow;
+use crate::level;
 use crate::snapshot::{SnapshotDir, SnapshotError, SnapshotFile};
-use crate::state::{ChainedRow, State};
+use crate::state::State;
 use crate::state_file;
 use crate::type_config::{
     BatchReply, Entry, LogId, NodeId, NodeInfo, Payload, StorageError, StoredMembership, TypeConfig,
@@ -40,7 +44,9 @@ pub struct Applied {
 pub struct Published {
     state: ArcSwap<State>,
     applied: watch::Sender<Applied>,
+    format_level: AtomicU32,
     snapshot: Mutex<Option<SnapshotFile>>,
+    checkpoint: Pin,
 }
 
 impl Published {
@@ -62,6 +68,16 @@ impl Published {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The format level of the newest applied state.
+    pub(crate) fn format_level(&self) -> u32 {
+        self.format_level.load(Ordering::Relaxed)
+    }
+
+    /// Where the state of the newest checkpoint is left.
+    pub(crate) const fn checkpoint(&self) -> &Pin {
+        &self.checkpoint
+    }
+
     fn set_snapshot(&self, file: SnapshotFile) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
@@ -75,6 +91,7 @@ pub struct StateStore {
     published: Arc<Published>,
     snapshots: SnapshotDir,
     history: HistorySink,
+    supported_level: u32,
 }
 
 impl std::fmt::Debug for StateStore {
@@ -84,21 +101,29 @@ impl std::fmt::Debug for StateStore {
 }
 
 impl StateStore {
-    /// Loads the newest good snapshot, or starts empty. The caller checks that the log reaches back to it.
+    /// Loads the newest good snapshot, or starts empty. The caller checks that the log reaches back to it. A state of a
+    /// higher format level than `supported_level` is refused, now and later.
     ///
     /// # Errors
     /// When the snapshot directory cannot be read, or a snapshot with good checksums cannot be understood.
-    pub fn open(snapshots: SnapshotDir, history: HistorySink) -> Result<Self, SnapshotError> {
+    pub fn open(
+        snapshots: SnapshotDir,
+        history: HistorySink,
+        supported_level: u32,
+    ) -> Result<Self, SnapshotError> {
         let snapshot = snapshots.newest()?;
-        let loaded = snapshot.as_ref().map(|file| state_file::load(&snapshots, file)).transpose()?;
+        let load = |file| state_file::load(&snapshots, file, supported_level);
+        let loaded = snapshot.as_ref().map(load).transpose()?;
         let (state, last_applied, membership) = loaded.unwrap_or_default();
         let applied = Applied { log_id: last_applied, revision: state.revision() };
         let published = Arc::new(Published {
             state: ArcSwap::from_pointee(state.clone()),
             applied: watch::Sender::new(applied),
+            format_level: AtomicU32::new(state.format_level()),
             snapshot: Mutex::new(snapshot),
+            checkpoint: Pin::default(),
         });
-        Ok(Self { state, last_applied, membership, published, snapshots, history })
+        Ok(Self { state, last_applied, membership, published, snapshots, history, supported_level })
     }
 
     /// The handle for readers.
@@ -113,7 +138,12 @@ impl StateStore {
         self.last_applied
     }
 
-    fn apply_payload(&mut self, payload: &Payload, rows: &mut Vec<ChainedRow>) -> io::Result<BatchReply> {
+    fn apply_payload(
+        &mut self,
+        index: u64,
+        payload: &Payload,
+        rows: &mut Vec<ChainedRow>,
+    ) -> io::Result<BatchReply> {
         let batch = Batch::decode(payload).map_err(io::Error::other)?;
         // Decoded before the first is applied: a node that meets what it does not know stops, it never skips.
         let commands: Result<Vec<_>, _> =
@@ -124,11 +154,26 @@ impl StateStore {
                  upgrade this node"
             ))
         })?;
-        let replies = commands.into_iter().map(|command| self.state.apply(batch.time, command, rows));
-        Ok(BatchReply(replies.collect()))
+        let mut checkpoint = false;
+        let mut replies = Vec::with_capacity(commands.len());
+        for command in commands {
+            let is_checkpoint = command == Command::Checkpoint;
+            let reply = self.state.apply(batch.time, command, rows);
+            replies.push(if is_checkpoint { CommandReply::Checkpoint(index) } else { reply });
+            checkpoint |= is_checkpoint;
+        }
+        let level = self.state.format_level();
+        if level > self.supported_level {
+            return Err(io::Error::other(level::too_high(level, self.supported_level)));
+        }
+        if checkpoint {
+            self.published.checkpoint.leave(index, self.state.clone());
+        }
+        Ok(BatchReply(replies))
     }
 
     fn publish(&self) {
+        self.published.format_level.store(self.state.format_level(), Ordering::Relaxed);
         self.published.state.store(Arc::new(self.state.clone()));
         let applied = Applied { log_id: self.last_applied, revision: self.state.revision() };
         self.published.applied.send_replace(applied);
@@ -212,7 +257,8 @@ impl RaftStateMachine<TypeConfig> for StateStore {
             let reply = match &entry.payload {
                 EntryPayload::Blank => BatchReply::default(),
                 EntryPayload::Normal(payload) => {
-                    self.apply_payload(payload, &mut rows).map_err(|error| apply_error(log_id, &error))?
+                    let applied = self.apply_payload(log_id.index, payload, &mut rows);
+                    applied.map_err(|error| apply_error(log_id, &error))?
                 }
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(log_id), membership.clone());
@@ -248,8 +294,8 @@ impl RaftStateMachine<TypeConfig> for StateStore {
         _meta: &SnapshotMeta<NodeId, NodeInfo>,
         snapshot: Box<SnapshotFile>,
     ) -> Result<(), StorageError> {
-        let (snapshots, file) = (self.snapshots.clone(), (*snapshot).clone());
-        let loaded = blocking(ErrorVerb::Read, move || state_file::load(&snapshots, &file)).await?;
+        let (snapshots, file, level) = (self.snapshots.clone(), (*snapshot).clone(), self.supported_level);
+        let loaded = blocking(ErrorVerb::Read, move || state_file::load(&snapshots, &file, level)).await?;
         // The state is replaced completely; nothing of the old one survives.
         let old = std::mem::take(&mut self.state);
         (self.state, self.last_applied, self.membership) = loaded;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::StateCheckpoint;
+
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -54,6 +56,14 @@ pub struct LocalStatus {
     pub quorum: bool,
     /// Whether Raft still runs; it stops for good when the disk fails.
     pub running: bool,
+    /// The newest digest of its state.
+    pub checkpoint: Option<StateCheckpoint>,
+    /// Members whose state differed from this node's when last compared. Anything here is an alarm.
+    pub diverged_from: Vec<u64>,
+    /// The highest format level this node supports.
+    pub supported_level: u32,
+    /// The format level the cluster writes, as far as this node has applied it.
+    pub format_level: u32,
 }
 
 /// A member as another one sees it.
@@ -79,6 +89,12 @@ pub struct NodeStatus {
     pub version: String,
     /// Whether it answered within a second.
     pub reachable: bool,
+    /// The newest digest of its state.
+    pub checkpoint: Option<StateCheckpoint>,
+    /// Members whose state, as it says, differed from its own when last compared. Anything here is an alarm.
+    pub diverged_from: Vec<u64>,
+    /// The highest format level it supports; 0 when it did not answer.
+    pub supported_level: u32,
     /// `host:port` of its Raft listener.
     pub raft_addr: String,
     /// Base URL of its web API.
@@ -130,4 +146,12 @@ pub struct StoreMetrics {
     pub records: u64,
     /// Rows of the history.
     pub history_rows: u64,
+    /// Index of the newest checkpoint this node has the digest of.
+    pub checkpoint_index: u64,
+    /// How long that digest took, pauses included, in microseconds.
+    pub digest_micros: u64,
+    /// Members whose state differed from this node's when last compared.
+    pub diverged_nodes: u64,
+    /// Comparisons that found a difference.
+    pub divergences: u64,
 }

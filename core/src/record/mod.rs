@@ -5,6 +5,7 @@
 //! that alters the shape is used (reference code-style 6).
 
 mod challenge;
+mod cluster;
 mod configuration;
 mod token;
 
@@ -15,6 +16,7 @@ use crate::time::UnixMillis;
 use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
 
 pub use challenge::{ChallengeV1, RevocationV1};
+pub use cluster::HistoryAnchorV1;
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
@@ -41,6 +43,10 @@ pub enum Key {
     Revocation(Arc<str>),
     /// A secret of the cluster itself, by name.
     ClusterSecret(Arc<str>),
+    /// Where the kept part of the history begins.
+    HistoryAnchor,
+    /// The format level all members support.
+    FormatLevel,
 }
 
 /// A record. Cheap to clone: the contents are shared.
@@ -64,6 +70,10 @@ pub enum Record {
     Revocation(RevocationV1),
     /// Under [`Key::ClusterSecret`].
     ClusterSecret(Arc<ClusterSecretV1>),
+    /// Under [`Key::HistoryAnchor`].
+    HistoryAnchor(HistoryAnchorV1),
+    /// Under [`Key::FormatLevel`]; level 1 as long as there is no record.
+    FormatLevel(u32),
 }
 
 /// A set of keys with a revision of its own, derived from the records, so that a decision notices when something
@@ -113,9 +123,15 @@ impl Record {
             ],
             (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_), _) => vec![IndexKey::Configuration],
             (Self::Admin(_), _) => vec![IndexKey::Admins],
-            (Self::Usage(_) | Self::Challenge(_) | Self::Revocation(_) | Self::ClusterSecret(_), _) => {
-                Vec::new()
-            }
+            (
+                Self::Usage(_)
+                | Self::Challenge(_)
+                | Self::Revocation(_)
+                | Self::ClusterSecret(_)
+                | Self::HistoryAnchor(_)
+                | Self::FormatLevel(_),
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -131,7 +147,9 @@ impl Record {
             | Self::Resolver(_)
             | Self::Setting(_)
             | Self::Admin(_)
-            | Self::ClusterSecret(_) => None,
+            | Self::ClusterSecret(_)
+            | Self::HistoryAnchor(_)
+            | Self::FormatLevel(_) => None,
         }
     }
 }

@@ -16,10 +16,12 @@ use super::{CommitCounters, Inner, OwnRuntime, Store, maintenance};
 use crate::{
     barrier::ReadIndexes,
     batcher::Batcher,
+    checkpoint::{Checkpoints, Comparison},
     clock::Clock,
     config::{InvalidConfig, StoreConfig},
     election::{ElectionDriver, Heard},
-    history::{ChainedRow, History, HistoryError},
+    history::{History, HistoryError},
+    level::Levels,
     log_store::{LogOpenError, LogReader, LogStore},
     membership::Membership,
     proposer::Proposer,
@@ -97,7 +99,7 @@ fn open_disk(config: &StoreConfig, cluster: ClusterId) -> Result<Disk, OpenError
     let log = LogStore::open(WalConfig::new(&config.data_dir, cluster, config.node_id))?;
     let snapshots = SnapshotDir::open(&config.data_dir.join("snapshots"), cluster)?;
     let history = Arc::new(History::open(&config.data_dir.join("history"))?);
-    let state = StateStore::open(snapshots.clone(), sink(history.clone()))?;
+    let state = StateStore::open(snapshots.clone(), sink(history.clone()), config.format_level)?;
     Ok(Disk {
         reader: log.reader(),
         wal: log.metrics(),
@@ -122,13 +124,8 @@ async fn check_continuity(disk: &mut Disk) -> Result<(), OpenError> {
 
 fn sink(history: Arc<History>) -> HistorySink {
     Box::new(move |rows| {
-        let chained = |row: crate::state::ChainedRow| ChainedRow {
-            number: row.number,
-            bytes: row.bytes,
-            hash: row.hash,
-        };
         // The rows are numbered; what is not written now is noticed and fetched from another node.
-        if let Err(error) = history.append(rows.into_iter().map(chained).collect()) {
+        if let Err(error) = history.append(rows) {
             tracing::error!(error = %error, "cannot write the history");
         }
     })
@@ -195,7 +192,8 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let listen_addr = listener.local_addr().map_err(listen_error)?;
     let server = server::server(&config).map_err(|error| OpenError::Certificates(error.into()))?;
-    let peers = Arc::new(Peers::new(&config, cluster));
+    let levels = Levels::new(config.format_level, disk.published.clone());
+    let peers = Arc::new(Peers::new(&config, cluster, levels));
     let raft = Raft::new(config.node_id, raft_config(&config)?, Network(peers.clone()), disk.log, disk.state)
         .await
         .map_err(|error: Fatal<NodeId>| OpenError::Raft(error.to_string()))?;
@@ -237,6 +235,14 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let sessions = Arc::new(Sessions::new(node, proposer.clone()));
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
+    let checkpoints = Arc::new(Checkpoints::new(node));
+    let comparison = Comparison {
+        node,
+        raft: raft.clone(),
+        peers: peers.clone(),
+        proposer: proposer.clone(),
+        checkpoints: checkpoints.clone(),
+    };
     let service = Service {
         raft: raft.clone(),
         cluster,
@@ -248,6 +254,9 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         read_indexes: own_reads,
         snapshots,
         history: history.reader(),
+        checkpoints: checkpoints.clone(),
+        levels: Levels::new(config.format_level, published.clone()),
+        refused: Mutex::default(),
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
@@ -267,6 +276,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         timing,
         commit_timeout: config.commit_timeout,
         listen_addr,
+        format_level: config.format_level,
         raft,
         peers,
         published,
@@ -279,6 +289,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         read_indexes,
         sessions,
         membership,
+        comparison,
         counters: CommitCounters::default(),
         runtime,
     };

@@ -19,7 +19,7 @@ use openraft::{
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     config::StoreConfig,
+    level::Levels,
     type_config::{ClusterId, LogId, NodeId, NodeInfo, TypeConfig, Vote},
 };
 
@@ -55,6 +56,9 @@ pub(crate) struct Peers {
     cluster: ClusterId,
     cluster_name: String,
     node: NodeId,
+    levels: Levels,
+    /// What each node refused last, so that it is reported once.
+    refusals: Mutex<BTreeMap<NodeId, String>>,
     authority: Certificate,
     identity: Identity,
     channels: Mutex<BTreeMap<NodeId, (String, PeerChannels)>>,
@@ -67,11 +71,13 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(config: &StoreConfig, cluster: ClusterId) -> Self {
+    pub(crate) fn new(config: &StoreConfig, cluster: ClusterId, levels: Levels) -> Self {
         Self {
             cluster,
             cluster_name: config.cluster_id.clone(),
             node: config.node_id,
+            levels,
+            refusals: Mutex::default(),
             authority: Certificate::from_pem(&config.tls.ca_pem),
             identity: Identity::from_pem(&config.tls.cert_pem, &config.tls.key_pem),
             channels: Mutex::default(),
@@ -79,7 +85,21 @@ impl Peers {
     }
 
     pub(crate) fn header(&self, to: NodeId) -> proto::Header {
-        header(self.cluster, self.node, to)
+        let mut header = header(self.cluster, self.node, to);
+        self.levels.announce(&mut header);
+        header
+    }
+
+    /// Reports a node that refuses this one: openraft would only say that it cannot be reached.
+    fn note(&self, target: NodeId, status: &Status) {
+        if status.code() != Code::FailedPrecondition {
+            return;
+        }
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.get(&target).is_none_or(|known| known != status.message()) {
+            tracing::error!(node = target, reason = status.message(), "a node refuses to work with this one");
+            refusals.insert(target, status.message().to_owned());
+        }
     }
 
     /// The connections to a node, opened with the first message. Must be called on the runtime of Raft.
@@ -140,7 +160,8 @@ impl Peers {
     ) -> Result<bool, Status> {
         let request =
             proto::PreVoteRequest { header: Some(self.header(target)), last_log: last.map(Into::into) };
-        Ok(self.raft(target, address)?.pre_vote(request).await?.into_inner().granted)
+        let reply = self.raft(target, address)?.pre_vote(request).await;
+        Ok(reply.inspect_err(|status| self.note(target, status))?.into_inner().granted)
     }
 
     /// Asks the target to start an election.
@@ -198,14 +219,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    fn unreachable(&self, status: &Status) -> Unreachable {
+        self.peers.note(self.target, status);
+        Unreachable::new(status)
+    }
+
     fn peer(&self) -> Result<PeerChannels, Unreachable> {
         let unusable = || Unreachable::new(&io::Error::other("the address of the node cannot be used"));
         self.channels.clone().ok_or_else(unusable)
     }
-}
-
-fn unreachable(status: &Status) -> Unreachable {
-    Unreachable::new(status)
 }
 
 fn malformed<E: std::error::Error>(status: &Status) -> RpcError<E> {
@@ -219,7 +241,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
         let request = convert::append_to_proto(self.peers.header(self.target), rpc);
-        let reply = self.peer()?.raft.append(request).await.map_err(|status| unreachable(&status))?;
+        let reply = self.peer()?.raft.append(request).await.map_err(|status| self.unreachable(&status))?;
         convert::append_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))
     }
 
@@ -229,7 +251,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RpcError> {
         let request = convert::vote_to_proto(self.peers.header(self.target), &rpc);
-        let reply = self.peer()?.raft.vote(request).await.map_err(|status| unreachable(&status))?;
+        let reply = self.peer()?.raft.vote(request).await.map_err(|status| self.unreachable(&status))?;
         convert::vote_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))
     }
 
@@ -266,7 +288,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         if let Ok(Err(error)) = reader.await {
             return Err(read_error(&error).into());
         }
-        let reply = sent.map_err(|status| unreachable(&status))?.into_inner();
+        let reply = sent.map_err(|status| self.unreachable(&status))?.into_inner();
         let vote = required(reply.vote, "vote").map_err(|status| NetworkError::new(&status))?;
         Ok(SnapshotResponse::new(vote.into()))
     }

@@ -63,7 +63,12 @@ pub(crate) fn parse_cluster_id(text: &str) -> Option<ClusterId> {
 
 /// What every message begins with.
 pub(crate) fn header(cluster: ClusterId, from: NodeId, to: NodeId) -> proto::Header {
-    proto::Header { cluster_id: cluster.0.to_be_bytes().to_vec().into(), from, to }
+    proto::Header {
+        cluster_id: cluster.0.to_be_bytes().to_vec().into(),
+        from,
+        to,
+        ..proto::Header::default()
+    }
 }
 
 impl From<LogId> for proto::LogId {
