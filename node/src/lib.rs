@@ -16,7 +16,12 @@ pub mod keys;
 mod lane;
 mod metrics;
 mod node;
+mod retention;
 mod run;
+/// Types of the store that the front ends need.
+pub mod store {
+    pub use tessera_raft::cluster::{Distribution, LocalStatus, StoreMetrics};
+}
 pub mod telemetry;
 #[doc(hidden)]
 pub mod testing;
@@ -25,4 +30,5 @@ pub mod tls;
 pub use config::NodeConfig;
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
+pub use retention::RetentionError;
 pub use run::{RunDefect, RunError};

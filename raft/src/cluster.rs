@@ -37,13 +37,14 @@ use crate::{
     clock::Clock,
     config::{StoreConfig, Timing},
     election::{Heard, reached, server_metrics},
+    histogram::{self, Histogram},
     history::{History, HistoryReader},
     level::FIRST_LEVEL,
     log_store::LogReader,
     membership::Membership,
     sessions::Sessions,
     state_store::{Applied, Published},
-    transport::{client::Peers, proto},
+    transport::{client::Peers, forward::Forwarder, proto},
     type_config::{NodeId, TypeConfig},
     wal::WalMetrics,
 };
@@ -51,11 +52,12 @@ use crate::{
 pub use crate::{
     checkpoint::{ComparedState, StateCheckpoint},
     config::{InvalidConfig, NodeTls, SnapshotPolicy},
+    histogram::Distribution,
     history::{ChainHash, HistoryError, HistoryFault, HistoryHead},
     membership::{ClusterError, PROMOTION_LAG},
     sessions::CommitError,
     state::State,
-    status::{LocalStatus, Member, NodeStatus, Role, StoreMetrics},
+    status::{LocalStatus, Member, NodeStatus, Role, StoreDistributions, StoreMetrics},
 };
 pub use compare::HistoryCheck;
 pub use open::OpenError;
@@ -100,15 +102,30 @@ struct Inner {
     sessions: Arc<Sessions>,
     membership: Arc<Membership>,
     comparison: Comparison,
+    forwarder: Arc<Forwarder>,
     counters: CommitCounters,
     runtime: OwnRuntime,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct CommitCounters {
     commits: AtomicU64,
     conflicts: AtomicU64,
+    duplicates: AtomicU64,
     failures: AtomicU64,
+    times: Histogram,
+}
+
+impl Default for CommitCounters {
+    fn default() -> Self {
+        Self {
+            commits: AtomicU64::new(0),
+            conflicts: AtomicU64::new(0),
+            duplicates: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            times: Histogram::new(&histogram::MICROS),
+        }
+    }
 }
 
 /// The runtime of Raft. It is ended without waiting when the last handle goes away, because that may happen inside
@@ -185,10 +202,15 @@ impl Store {
     pub async fn commit(&self, txn: Txn) -> Result<Outcome, CommitError> {
         let inner = &self.inner;
         inner.counters.commits.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let committed = inner.sessions.commit(txn, inner.commit_timeout).await;
+        inner.counters.times.add_time(began.elapsed());
         match &committed {
             Ok(Outcome::Conflict(..)) => {
                 inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(Outcome::Duplicate(_)) => {
+                inner.counters.duplicates.fetch_add(1, Ordering::Relaxed);
             }
             Ok(_) => {}
             Err(_) => {
@@ -331,6 +353,7 @@ impl Store {
         let state = self.view();
         let log = inner.log.stats();
         let checkpoints = &inner.comparison.checkpoints;
+        let (snapshots, history) = (inner.published.snapshot_counters(), inner.history.reader().status());
         let data = inner.raft.data_metrics().borrow().clone();
         StoreMetrics {
             batches: read(&batches.batches),
@@ -354,10 +377,34 @@ impl Store {
             snapshot_index: data.snapshot.map_or(0, |id| id.index),
             records: count(state.len()),
             history_rows: state.history().number,
+            duplicates: read(&inner.counters.duplicates),
+            forwarded: read(&inner.forwarder.counters().answered),
+            forward_refused: read(&inner.forwarder.counters().refused),
+            forward_unknown: read(&inner.forwarder.counters().unknown),
+            snapshots_made: read(&snapshots.made),
+            snapshots_received: read(&snapshots.received),
+            snapshot_micros: read(&snapshots.last_micros),
+            snapshot_bytes: read(&snapshots.last_bytes),
+            history_anchor: state.history_anchor().number,
+            history_complete: history.complete,
+            history_contradictions: history.contradictions,
+            history_failures: history.failures,
             checkpoint_index: checkpoints.newest().map_or(0, |checkpoint| checkpoint.index),
             digest_micros: checkpoints.digest_micros(),
             diverged_nodes: count(checkpoints.diverged().len()),
             divergences: checkpoints.divergences(),
+        }
+    }
+
+    /// Distributions for the monitoring.
+    #[must_use]
+    pub fn distributions(&self) -> StoreDistributions {
+        let batches = self.inner.batcher.counters();
+        StoreDistributions {
+            commit_micros: self.inner.counters.times.read(),
+            batch_micros: batches.times.read(),
+            batch_commands: batches.sizes.read(),
+            sync_micros: self.inner.wal.sync_times(),
         }
     }
 

@@ -27,7 +27,10 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
+use tessera_core::txn::HistoryRow;
 use thiserror::Error;
+
+use crate::codec;
 
 #[cfg(test)]
 mod tests;
@@ -334,6 +337,15 @@ impl HistoryReader {
             rows.truncate(limit);
             Ok(rows)
         })
+    }
+
+    /// A row, decoded; `None` if it is missing or removed.
+    ///
+    /// # Errors
+    /// When the database cannot be read or the row is damaged.
+    pub fn row(&self, number: u64) -> Result<Option<HistoryRow>, HistoryError> {
+        let row = self.range(number, number, 1)?.into_iter().next();
+        row.map(|row| codec::decode_plain(&row.bytes).map_err(|_| HistoryError::Row(number))).transpose()
     }
 
     /// The block whose first row is this one, or else the last one that begins before it.

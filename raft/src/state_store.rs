@@ -4,8 +4,9 @@
 //! version, which is pinned and never changes; apply builds the next one beside it.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use openraft::storage::{RaftStateMachine, Snapshot};
@@ -45,8 +46,18 @@ pub struct Published {
     state: ArcSwap<State>,
     applied: watch::Sender<Applied>,
     format_level: AtomicU32,
+    snapshots: SnapshotCounters,
     snapshot: Mutex<Option<SnapshotFile>>,
     checkpoint: Pin,
+}
+
+/// Snapshots since the start of the node.
+#[derive(Debug, Default)]
+pub(crate) struct SnapshotCounters {
+    pub(crate) made: AtomicU64,
+    pub(crate) received: AtomicU64,
+    pub(crate) last_micros: AtomicU64,
+    pub(crate) last_bytes: AtomicU64,
 }
 
 impl Published {
@@ -66,6 +77,10 @@ impl Published {
     #[must_use]
     pub fn snapshot(&self) -> Option<SnapshotFile> {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) const fn snapshot_counters(&self) -> &SnapshotCounters {
+        &self.snapshots
     }
 
     /// The format level of the newest applied state.
@@ -120,6 +135,7 @@ impl StateStore {
             state: ArcSwap::from_pointee(state.clone()),
             applied: watch::Sender::new(applied),
             format_level: AtomicU32::new(state.format_level()),
+            snapshots: SnapshotCounters::default(),
             snapshot: Mutex::new(snapshot),
             checkpoint: Pin::default(),
         });
@@ -226,6 +242,7 @@ pub struct SnapshotBuilder {
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
+        let began = Instant::now();
         let state = std::mem::take(&mut self.state);
         let (snapshots, last_applied, membership) =
             (self.snapshots.clone(), self.last_applied, self.membership.clone());
@@ -233,6 +250,12 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             state_file::store(&snapshots, &state, last_applied, &membership)
         })
         .await?;
+        let counters = &self.published.snapshots;
+        counters.made.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        counters.last_micros.store(micros, Ordering::Relaxed);
+        let bytes = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
+        counters.last_bytes.store(bytes, Ordering::Relaxed);
         self.published.set_snapshot(file.clone());
         Ok(snapshot_of(file))
     }
@@ -299,6 +322,7 @@ impl RaftStateMachine<TypeConfig> for StateStore {
         // The state is replaced completely; nothing of the old one survives.
         let old = std::mem::take(&mut self.state);
         (self.state, self.last_applied, self.membership) = loaded;
+        self.published.snapshots.received.fetch_add(1, Ordering::Relaxed);
         self.published.set_snapshot(*snapshot);
         self.publish();
         // Freeing a large state takes a while: not on the path of the next entries.

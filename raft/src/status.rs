@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::StateCheckpoint;
+use crate::{checkpoint::StateCheckpoint, histogram::Distribution};
 
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -146,6 +146,30 @@ pub struct StoreMetrics {
     pub records: u64,
     /// Rows of the history.
     pub history_rows: u64,
+    /// Commits whose first answer was lost, and which were found to have an outcome already.
+    pub duplicates: u64,
+    /// Commands sent to the leader and answered by it.
+    pub forwarded: u64,
+    /// Commands sent to the leader, which did not take them.
+    pub forward_refused: u64,
+    /// Commands sent to the leader, of which nothing was heard again.
+    pub forward_unknown: u64,
+    /// Snapshots made here.
+    pub snapshots_made: u64,
+    /// Snapshots received from the leader.
+    pub snapshots_received: u64,
+    /// How long the last snapshot made here took, in microseconds.
+    pub snapshot_micros: u64,
+    /// Its size.
+    pub snapshot_bytes: u64,
+    /// Number of the last history row removed by the retention.
+    pub history_anchor: u64,
+    /// Number of the history row up to which this node lacks none.
+    pub history_complete: u64,
+    /// History rows this node refused because they contradicted the chain of hashes.
+    pub history_contradictions: u64,
+    /// Writes of history rows that failed; they are fetched from another node.
+    pub history_failures: u64,
     /// Index of the newest checkpoint this node has the digest of.
     pub checkpoint_index: u64,
     /// How long that digest took, pauses included, in microseconds.
@@ -154,4 +178,17 @@ pub struct StoreMetrics {
     pub diverged_nodes: u64,
     /// Comparisons that found a difference.
     pub divergences: u64,
+}
+
+/// Distributions for the monitoring, from the start of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreDistributions {
+    /// From asking for a commit on this node to its outcome, in microseconds.
+    pub commit_micros: Distribution,
+    /// From proposing a batch as the leader to its replies, in microseconds.
+    pub batch_micros: Distribution,
+    /// Commands in a batch.
+    pub batch_commands: Distribution,
+    /// Syncs of the log's disk, in microseconds.
+    pub sync_micros: Distribution,
 }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tessera_client::NodeStatus;
 
+use super::compare;
 use super::connection::Connection;
 use crate::output::{self, Format};
 
@@ -15,6 +16,9 @@ pub(crate) enum Cluster {
         tessera cluster status --json"
     )]
     Status(Status),
+    /// Compares the states of all nodes; exit code 1 if two differ, 3 if one did not answer.
+    #[command(after_help = "Examples:\n  tessera cluster compare\n  tessera cluster compare --json")]
+    Compare(compare::Compare),
 }
 
 #[derive(Args, Debug)]
@@ -22,18 +26,32 @@ pub(crate) struct Status {}
 
 impl Cluster {
     pub(super) async fn run(self, connection: Connection) -> anyhow::Result<()> {
-        let Self::Status(Status {}) = self;
+        if let Self::Compare(compare) = self {
+            return compare.run(connection).await;
+        }
         let connected = connection.connect().await?;
         let status = connected.client.cluster_status().await?;
         match connection.format() {
             Format::Json => {
                 let nodes: Vec<Value> = status.nodes.iter().map(as_json).collect();
-                output::json(&json!({ "nodes": nodes }))?;
+                output::json(&json!({ "nodes": nodes, "format_level": status.format_level }))?;
             }
             Format::Text => {
-                let head =
-                    ["ID", "ROLE", "TERM", "LAST", "APPLIED", "SNAPSHOT", "LAG", "VERSION", "REACHABLE"];
+                let head = [
+                    "ID",
+                    "ROLE",
+                    "TERM",
+                    "LAST",
+                    "APPLIED",
+                    "SNAPSHOT",
+                    "LAG",
+                    "VERSION",
+                    "LEVEL",
+                    "STATE",
+                    "REACHABLE",
+                ];
                 output::table(&head, status.nodes.iter().map(row));
+                compare::alarms(&status.nodes).iter().for_each(|alarm| output::line(alarm));
             }
         }
         connected.finish()
@@ -51,6 +69,9 @@ fn as_json(node: &NodeStatus) -> Value {
         "snapshot": node.snapshot,
         "lag": node.lag,
         "version": node.version,
+        "level": node.supported_level,
+        "checkpoint": node.checkpoint,
+        "diverged_from": node.diverged_from,
         "reachable": node.reachable,
     })
 }
@@ -70,6 +91,8 @@ fn row(node: &NodeStatus) -> Vec<String> {
         number(node.snapshot),
         number(node.lag),
         text(&node.version),
+        number(node.supported_level),
+        compare::state(node).to_owned(),
         if node.reachable { "yes" } else { "no" }.to_owned(),
     ]
 }
@@ -91,14 +114,26 @@ mod tests {
         };
         let shown = as_json(&node);
         let keys: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut expected =
-            ["id", "role", "term", "last", "applied", "snapshot", "lag", "version", "reachable"];
+        let mut expected = [
+            "id",
+            "role",
+            "term",
+            "last",
+            "applied",
+            "snapshot",
+            "lag",
+            "version",
+            "level",
+            "checkpoint",
+            "diverged_from",
+            "reachable",
+        ];
         expected.sort_unstable();
         let mut keys = keys;
         keys.sort_unstable();
         assert_eq!(keys, expected);
         assert_eq!((shown["id"].as_u64(), shown["term"].as_i64()), (Some(2), Some(3)));
-        assert_eq!(row(&node), ["2", "leader", "3", "40", "-", "-", "-", "0.1.0", "yes"]);
+        assert_eq!(row(&node), ["2", "leader", "3", "40", "-", "-", "-", "0.1.0", "-", "-", "yes"]);
         let gone = NodeStatus { reachable: false, ..node };
         assert_eq!(row(&gone)[2..4], ["-", "-"]);
     }

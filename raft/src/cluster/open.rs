@@ -290,6 +290,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         sessions,
         membership,
         comparison,
+        forwarder: forwarder.clone(),
         counters: CommitCounters::default(),
         runtime,
     };

@@ -195,7 +195,7 @@ fn a_trimmed_history_begins_behind_its_anchor_and_can_still_be_verified() {
     history.append(rows(2001)[2000..].to_vec()).unwrap();
     // An older anchor changes nothing.
     history.trim(place(50)).unwrap();
-    drop(history);
+    drop((history, reader));
     let history = History::open(&dir.path().join("history")).unwrap();
     let reader = history.reader();
     assert_eq!((reader.anchor(), reader.tail().unwrap()), (place(1234), place(2001)));

@@ -148,8 +148,8 @@ async fn old_version_that_joins_a_newer_cluster_is_refused() {
     let mut old = nodes.config(4);
     old.format_level = FORMAT_LEVEL;
     old.commit_timeout = Duration::from_secs(1);
-    let joining = nodes.start_with(4, old).await;
     let leader = nodes.get(nodes.leader().await);
+    let joining = nodes.start_with(4, old).await;
     // The change of members itself is committed by the others.
     leader.add_learner(4, nodes.member(4)).await.unwrap();
     holds("nothing reaches the old node", Duration::from_secs(2), || !joining.is_initialized()).await;
