@@ -263,14 +263,18 @@ pub(crate) async fn compute(published: Arc<Published>, checkpoints: Arc<Checkpoi
 /// Makes checkpoints and compares them with the other members'.
 #[derive(Clone)]
 pub(crate) struct Comparison {
-    pub(crate) node: NodeId,
+    node: NodeId,
     pub(crate) raft: Raft<TypeConfig>,
-    pub(crate) peers: Arc<Peers>,
-    pub(crate) proposer: Proposer,
+    peers: Arc<Peers>,
+    proposer: Proposer,
     pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 impl Comparison {
+    pub(crate) fn new(node: NodeId, raft: Raft<TypeConfig>, peers: Arc<Peers>, proposer: Proposer) -> Self {
+        Self { node, raft, peers, proposer, checkpoints: Arc::new(Checkpoints::new(node)) }
+    }
+
     /// Compares every new digest of this node with those of all members, as long as the node runs.
     pub(crate) async fn run(self) {
         let mut own = self.checkpoints.own.subscribe();

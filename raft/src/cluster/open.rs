@@ -16,7 +16,7 @@ use super::{CommitCounters, Inner, OwnRuntime, Store, maintenance};
 use crate::{
     barrier::ReadIndexes,
     batcher::Batcher,
-    checkpoint::{Checkpoints, Comparison},
+    checkpoint::Comparison,
     clock::Clock,
     config::{InvalidConfig, StoreConfig},
     election::{ElectionDriver, Heard},
@@ -235,14 +235,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let sessions = Arc::new(Sessions::new(node, proposer.clone()));
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
-    let checkpoints = Arc::new(Checkpoints::new(node));
-    let comparison = Comparison {
-        node,
-        raft: raft.clone(),
-        peers: peers.clone(),
-        proposer: proposer.clone(),
-        checkpoints: checkpoints.clone(),
-    };
+    let comparison = Comparison::new(node, raft.clone(), peers.clone(), proposer.clone());
     let service = Service {
         raft: raft.clone(),
         cluster,
@@ -254,7 +247,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         read_indexes: own_reads,
         snapshots,
         history: history.reader(),
-        checkpoints: checkpoints.clone(),
+        checkpoints: comparison.checkpoints.clone(),
         levels: Levels::new(config.format_level, published.clone()),
         refused: Mutex::default(),
         senders: Mutex::new(BTreeMap::new()),

@@ -191,7 +191,7 @@ fn a_trimmed_history_begins_behind_its_anchor_and_can_still_be_verified() {
         reader.rows.iter().keys().all(|key| number_of(&key.unwrap()).unwrap() > 1234)
     });
     // The log is applied again: removed rows stay removed, the others are known.
-    history.append(all.clone()).unwrap();
+    history.append(all).unwrap();
     history.append(rows(2001)[2000..].to_vec()).unwrap();
     // An older anchor changes nothing.
     history.trim(place(50)).unwrap();
