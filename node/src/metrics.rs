@@ -132,7 +132,7 @@ impl NodeMetrics {
     /// Shows how far this node's clock is from the leader's.
     pub(crate) fn show_clock_offset(&self, offset_ms: i64) {
         let offset = Duration::from_millis(offset_ms.unsigned_abs()).as_secs_f64();
-        self.clock_offset.set(if offset_ms < 0 { -offset } else { offset });
+        self.clock_offset.set(offset.copysign(if offset_ms < 0 { -1.0 } else { 1.0 }));
     }
 
     /// The registry, to be exposed and to register further metrics with.

@@ -70,6 +70,7 @@ pub(crate) async fn trim(node: &Node) -> Result<u64, RetentionError> {
         Some(Record::HistoryAnchor(anchor)) => Some((anchor.number, anchor.at)),
         _ => None,
     };
+    node.store().flush_history().await?;
     let (head, now, history) = (state.history().number, node.store().now(), node.store().history());
     let look = move || last_to_remove(&history, Limits { retention, removed, head, now });
     let Some(last) = tokio::task::spawn_blocking(look).await.map_err(|_| RetentionError::Stopping)?? else {

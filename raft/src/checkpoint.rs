@@ -29,7 +29,7 @@ use crate::{
     election::{reached, server_metrics},
     proposer::{Fate, Proposer},
     sessions::CommitError,
-    state::{State, StateDigest},
+    state::{DIGEST_FORM, State, StateDigest},
     state_store::Published,
     transport::{client::Peers, proto},
     type_config::{NodeId, TypeConfig},
@@ -209,19 +209,19 @@ impl Checkpoints {
     }
 }
 
-/// Reads the digests in a node's answer.
+/// Reads the digests in a node's answer, as far as they are made as this version makes them.
 pub(crate) fn read(reply: &proto::NodeStatusReply) -> Result<Vec<StateCheckpoint>, Status> {
     let one = |checkpoint: &proto::Checkpoint| {
         let digest = checkpoint.digest.as_ref().try_into();
         let digest = digest.map_err(|_| Status::invalid_argument("a digest is not 32 bytes long"))?;
         Ok(StateCheckpoint { index: checkpoint.index, digest })
     };
-    reply.checkpoints.iter().map(one).collect()
+    reply.checkpoints.iter().filter(|checkpoint| checkpoint.form == DIGEST_FORM).map(one).collect()
 }
 
 impl From<StateCheckpoint> for proto::Checkpoint {
     fn from(checkpoint: StateCheckpoint) -> Self {
-        Self { index: checkpoint.index, digest: checkpoint.digest.to_vec().into() }
+        Self { index: checkpoint.index, digest: checkpoint.digest.to_vec().into(), form: DIGEST_FORM }
     }
 }
 
@@ -417,6 +417,17 @@ mod tests {
         checkpoints.compare(2, &[at(40, 9)], 0);
         checkpoints.keep(&BTreeSet::from([1, 3]));
         assert!(checkpoints.diverged().is_empty());
+    }
+
+    #[test]
+    fn digests_made_in_another_way_are_not_compared() {
+        let known = proto::Checkpoint::from(at(10, 1));
+        let other = proto::Checkpoint { form: DIGEST_FORM + 1, ..proto::Checkpoint::from(at(20, 2)) };
+        let reply = proto::NodeStatusReply { checkpoints: vec![known, other], ..Default::default() };
+        assert_eq!(read(&reply).unwrap(), [at(10, 1)]);
+        let short = proto::Checkpoint { digest: vec![1; 31].into(), ..proto::Checkpoint::from(at(10, 1)) };
+        let reply = proto::NodeStatusReply { checkpoints: vec![short], ..Default::default() };
+        assert!(read(&reply).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::history::{ChainedRow, chain};
 
 pub use crate::history::HistoryHead;
 
+pub(crate) use digest::DIGEST_FORM;
 pub use digest::StateDigest;
 
 /// Number of outcomes a session remembers at most.

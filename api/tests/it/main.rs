@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod admin;
+mod consistency;
 mod health;
+mod monitoring;
 mod server;
 mod system;
 mod transport;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::{task::spawn_blocking, time::Instant};
 
+use crate::history::Verified;
+
 use super::{CommitError, ComparedState, HistoryError, HistoryFault, HistoryHead, StateCheckpoint, Store};
 
 /// How far a node has recomputed its chain of history rows.
@@ -53,6 +55,15 @@ impl Store {
         (lowest > self.status().format_level).then_some(lowest)
     }
 
+    /// Waits until the rows of everything applied here can be read.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn flush_history(&self) -> Result<(), HistoryError> {
+        let history = self.inner.history.clone();
+        spawn_blocking(move || history.flush()).await.unwrap_or(Err(HistoryError::Closed))
+    }
+
     /// Recomputes the chain of this node's history rows from a row on, at most `limit` rows. The newest row must have
     /// the hash that the replicated state has; the rows in front of `from` are taken for granted.
     ///
@@ -66,7 +77,13 @@ impl Store {
             // What was applied a moment ago may still be on its way to the disk.
             history.flush()?;
             if anchor.number > history.reader().anchor().number {
-                history.trim(anchor)?;
+                match history.trim(anchor) {
+                    Err(HistoryError::Contradiction(row)) => {
+                        let (last, fault) = (history.reader().anchor(), Some(HistoryFault::OtherAnchor(row)));
+                        return Ok(Verified { last, fault });
+                    }
+                    other => other?,
+                }
             }
             history.reader().verify(from, head.number, limit)
         });

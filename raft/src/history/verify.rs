@@ -15,6 +15,8 @@ pub enum HistoryFault {
     Unreadable(u64),
     /// The chain fits in itself, but this row, the newest, has another hash than the replicated state says.
     OtherHead(u64),
+    /// The cluster has removed the rows up to this one, which has another hash here.
+    OtherAnchor(u64),
 }
 
 impl HistoryFault {
@@ -22,7 +24,11 @@ impl HistoryFault {
     #[must_use]
     pub const fn row(self) -> u64 {
         match self {
-            Self::Missing(row) | Self::Changed(row) | Self::Unreadable(row) | Self::OtherHead(row) => row,
+            Self::Missing(row)
+            | Self::Changed(row)
+            | Self::Unreadable(row)
+            | Self::OtherHead(row)
+            | Self::OtherAnchor(row) => row,
         }
     }
 }
@@ -40,6 +46,11 @@ impl fmt::Display for HistoryFault {
                 f,
                 "row {row} has another hash than the replicated state says: it or a row before it was changed together \
                  with all hashes behind it"
+            ),
+            Self::OtherAnchor(row) => write!(
+                f,
+                "row {row}, up to which the cluster has removed its rows, has another hash here: it or a row before it \
+                 was changed"
             ),
         }
     }
@@ -105,9 +116,9 @@ impl HistoryReader {
     pub fn verify_tail(&self, from: u64) -> Result<Option<(u64, ChainHash)>, HistoryError> {
         let verified = self.verify(from, u64::MAX, usize::MAX)?;
         match verified.fault {
-            Some(HistoryFault::Changed(row) | HistoryFault::OtherHead(row)) => {
-                Err(HistoryError::Contradiction(row))
-            }
+            Some(
+                HistoryFault::Changed(row) | HistoryFault::OtherHead(row) | HistoryFault::OtherAnchor(row),
+            ) => Err(HistoryError::Contradiction(row)),
             Some(HistoryFault::Unreadable(row)) => Err(HistoryError::Row(row)),
             Some(HistoryFault::Missing(_)) | None => {
                 let last = verified.last;

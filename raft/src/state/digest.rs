@@ -10,6 +10,10 @@ use crate::codec::{self, CodecError};
 /// A digest over everything replicated.
 pub type StateDigest = [u8; 32];
 
+/// How the digest is made. Raised when that changes, so that two versions do not take each other's digests for different
+/// states during an upgrade.
+pub(crate) const DIGEST_FORM: u32 = 1;
+
 /// Parts hashed between two looks at whether to pause.
 const STEP: u32 = 512;
 

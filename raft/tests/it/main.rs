@@ -1,6 +1,8 @@
 //! Integration tests of the store.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod conformance;
