@@ -12,8 +12,10 @@ use crate::error::Failure;
 use crate::params::invalid;
 use crate::reply::{self, Reply};
 
-/// How long a comparison waits for the other nodes; shorter than a request may take.
-const COMPARE_LIMIT: Duration = Duration::from_secs(15);
+/// How long a comparison waits for the digests of large states, in seconds; shorter than a request may take.
+const LIMIT_SECONDS: std::ops::RangeInclusive<u64> = 1..=15;
+/// Unless the caller says how long.
+const LIMIT_DEFAULT: u64 = 8;
 /// Rows of the audit trail verified in one request.
 const ROWS_AT_ONCE: usize = 20_000;
 
@@ -73,10 +75,13 @@ struct Comparison {
     nodes: Vec<Compared>,
 }
 
-/// `POST /cluster/compare`: makes a checkpoint and compares all nodes' states there. For administrators.
+/// `POST /cluster/compare`: makes a checkpoint and compares all nodes' states there, within `limit` seconds. For
+/// administrators.
 pub(crate) async fn compare(call: Call) -> Result<Reply, Failure> {
     let store = call.shared.node.store();
-    let states = store.compare_states(COMPARE_LIMIT).await.map_err(RunError::from)?;
+    let limit = number(&call, "limit")?.unwrap_or(LIMIT_DEFAULT);
+    let limit = Duration::from_secs(limit.clamp(*LIMIT_SECONDS.start(), *LIMIT_SECONDS.end()));
+    let states = store.compare_states(limit).await.map_err(RunError::from)?;
     let nodes: Vec<Compared> = states
         .into_iter()
         .map(|state| Compared {
@@ -160,7 +165,7 @@ fn number(call: &Call, name: &str) -> Result<Option<u64>, Failure> {
     let Some(text) = call.params.text(name) else { return Ok(None) };
     match text.parse() {
         Ok(number) if number > 0 => Ok(Some(number)),
-        _ => Err(invalid(name, "a row number, from 1, is expected").into()),
+        _ => Err(invalid(name, "a whole number from 1 is expected").into()),
     }
 }
 

@@ -76,16 +76,17 @@ struct Row {
 }
 
 impl Client {
-    /// Has the states of all nodes compared at a new checkpoint.
+    /// Has the states of all nodes compared at a new checkpoint, within some seconds.
     ///
     /// # Errors
     /// Transport failures, missing session, and servers that are no cluster (404).
-    pub async fn compare_states(&self) -> Result<StateComparison, ClientError> {
+    pub async fn compare_states(&self, limit_seconds: u64) -> Result<StateComparison, ClientError> {
         let path = "/cluster/compare";
+        let limit = limit_seconds.to_string();
         let request = Request {
             method: Method::POST,
             path,
-            payload: Payload::Parameters(&[]),
+            payload: Payload::Parameters(&[("limit", &limit)]),
             access: Access::Session,
             // A second checkpoint does no harm.
             repeat: Repeat::Harmless,

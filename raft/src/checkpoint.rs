@@ -40,9 +40,11 @@ const REMEMBERED: usize = 16;
 /// A digest of a large state is computed in turns of this length, …
 const WORK: Duration = Duration::from_millis(5);
 /// … with this pause in between, so that requests keep the processors.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Time limit for a node's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// A node that does not answer for this long is left out of a comparison on request.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Between two questions to a node that has no digest yet, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(5);
@@ -260,6 +262,20 @@ pub(crate) async fn compute(published: Arc<Published>, checkpoints: Arc<Checkpoi
     }
 }
 
+/// What members said that were asked for their digests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Answers {
+    /// A member has not computed its digest yet.
+    pending: bool,
+    /// A member does not answer.
+    silent: bool,
+}
+
+impl Answers {
+    /// All members are compared.
+    const COMPLETE: Self = Self { pending: false, silent: false };
+}
+
 /// Makes checkpoints and compares them with the other members'.
 #[derive(Clone)]
 pub(crate) struct Comparison {
@@ -280,7 +296,7 @@ impl Comparison {
         let mut own = self.checkpoints.own.subscribe();
         while own.changed().await.is_ok() {
             let mut wait = ASK_AGAIN;
-            while !self.ask_others(None).await {
+            while self.ask_others(None).await != Answers::COMPLETE {
                 // Woken by a newer digest, or after a while.
                 if let Ok(ended) = timeout(wait, own.changed()).await
                     && ended.is_err()
@@ -299,9 +315,10 @@ impl Comparison {
         others.map(|(id, info)| (*id, info.raft_addr.clone())).collect()
     }
 
-    /// Asks the members that were not compared at the newest digest of this node, or at `from`; true when all are.
-    async fn ask_others(&self, from: Option<u64>) -> bool {
-        let Some(newest) = self.checkpoints.newest() else { return true };
+    /// Asks the members that were not compared at the newest digest of this node, or at `from`.
+    async fn ask_others(&self, from: Option<u64>) -> Answers {
+        let mut answers = Answers::COMPLETE;
+        let Some(newest) = self.checkpoints.newest() else { return answers };
         let wanted = from.unwrap_or(newest.index);
         let others = self.others();
         self.checkpoints.keep(&others.keys().copied().collect());
@@ -314,18 +331,16 @@ impl Comparison {
                 (node, tokio::spawn(timeout(ANSWER_TIMEOUT, answer)))
             })
             .collect();
-        let mut complete = true;
         for (node, answer) in asked {
-            let compared = match answer.await {
+            match answer.await {
                 Ok(Ok(Ok(reply))) => {
-                    read(&reply).ok().and_then(|theirs| self.checkpoints.compare(node, &theirs, wanted))
+                    let theirs = read(&reply).unwrap_or_default();
+                    answers.pending |= self.checkpoints.compare(node, &theirs, wanted).is_none();
                 }
-                // It does not answer now.
-                _ => None,
-            };
-            complete &= compared.is_some();
+                _ => answers.silent = true,
+            }
         }
-        complete
+        answers
     }
 
     /// Puts a checkpoint into the log and returns its index.
@@ -351,7 +366,13 @@ impl Comparison {
             Ok(false) => return Err(CommitError::Stopping),
             Err(_) => return Err(CommitError::Unavailable),
         }
-        while !self.ask_others(Some(index)).await && Instant::now() + ASK_AGAIN < deadline {
+        let silence = deadline.min(Instant::now() + SILENCE);
+        loop {
+            let answers = self.ask_others(Some(index)).await;
+            let until = if answers.pending { deadline } else { silence };
+            if answers == Answers::COMPLETE || Instant::now() + ASK_AGAIN >= until {
+                break;
+            }
             tokio::time::sleep(ASK_AGAIN).await;
         }
         let compared = self.checkpoints.compared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -70,7 +70,7 @@ async fn the_audit_trail_is_verified_up_to_the_replicated_head() {
     assert_eq!(beyond["hash"], json!(null));
     let (code, message, _) = admin.get("/cluster/history?from=first").await.error();
     assert_eq!(code, -311);
-    assert!(message.contains("row number"), "{message}");
+    assert!(message.contains("whole number"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

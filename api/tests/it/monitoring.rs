@@ -93,7 +93,7 @@ fn table(families: &BTreeMap<String, Family>) -> String {
     text
 }
 
-/// The metrics a PromQL expression names.
+/// The metrics an expression of Prometheus names.
 fn named(expression: &str) -> BTreeSet<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     expression.split(|c| !is_name(c)).filter(|word| word.starts_with("tessera_")).collect()

@@ -16,7 +16,9 @@ pub(super) const SHOWN: usize = 16;
 impl Compare {
     pub(super) async fn run(self, connection: Connection) -> anyhow::Result<()> {
         let connected = connection.connect().await?;
-        let comparison = connected.client.compare_states().await?;
+        // The server's answer must come before this program's own time limit.
+        let limit = connection.timeout.saturating_sub(2).max(1);
+        let comparison = connected.client.compare_states(limit).await?;
         match connection.format() {
             Format::Json => output::json(&comparison)?,
             Format::Text => output::table(&["ID", "LOG INDEX", "DIGEST", "STATE"], rows(&comparison)),
