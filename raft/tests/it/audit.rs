@@ -40,7 +40,7 @@ fn tamper(data_dir: &Path, mut change: impl FnMut(u64, &mut Vec<u8>)) {
 }
 
 /// Calls back with the number of each row of a block and where its head begins.
-fn each_row(first: u64, block: &mut Vec<u8>, mut change: impl FnMut(u64, &mut [u8], usize, usize)) {
+fn each_row(first: u64, block: &mut [u8], mut change: impl FnMut(u64, &mut [u8], usize, usize)) {
     let (mut at, mut number) = (2, first);
     while at < block.len() {
         let length = u32::from_be_bytes(block[at + 32..at + ROW_HEAD].try_into().unwrap());
