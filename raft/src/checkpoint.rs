@@ -96,7 +96,7 @@ impl Pin {
         self.left.notify_one();
     }
 
-    async fn take(&self) -> (u64, State) {
+    pub(crate) async fn take(&self) -> (u64, State) {
         loop {
             if let Some(pinned) = self.state.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return pinned;

@@ -334,3 +334,70 @@ impl RaftStateMachine<TypeConfig> for StateStore {
         Ok(self.published.snapshot().map(snapshot_of))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::CommittedLeaderId;
+    use tessera_core::record::{Key, Record};
+    use tessera_core::txn::{Txn, TxnId};
+
+    use super::*;
+    use crate::batch::encode_command;
+    use crate::type_config::ClusterId;
+
+    fn store(folder: &tempfile::TempDir) -> StateStore {
+        let snapshots = SnapshotDir::open(folder.path(), ClusterId(7)).unwrap();
+        StateStore::open(snapshots, Box::new(|_| {}), 1).unwrap()
+    }
+
+    fn entry(index: u64, commands: Vec<bytes::Bytes>) -> Entry {
+        let batch = Batch { commands, ..Batch::default() };
+        let log_id = LogId::new(CommittedLeaderId::new(1, 1), index);
+        Entry { log_id, payload: EntryPayload::Normal(batch.encode().unwrap()) }
+    }
+
+    fn raise(level: u32) -> Vec<bytes::Bytes> {
+        let writes = vec![(Key::FormatLevel, Some(Record::FormatLevel(level)))];
+        let txn = Txn { writes, ..Txn::default() };
+        let id = TxnId { session: 1, sequence: 1 };
+        let commands = [
+            Command::OpenSession { node: 1, incarnation: [1; 16] },
+            Command::Txn { id, acked_below: 0, txn },
+        ];
+        commands.iter().map(|command| encode_command(command).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn command_of_a_later_version_stops_the_node_before_anything_of_its_entry_is_applied() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let mut commands = raise(1);
+        // The first number that no command has.
+        commands.push(bytes::Bytes::from_static(&[250]));
+        let error = store.apply(vec![entry(1, commands)]).await.unwrap_err().to_string();
+        assert!(error.contains("cannot read") && error.contains("upgrade this node"), "{error}");
+        assert!(store.state.is_empty() && store.last_applied().is_none());
+    }
+
+    #[tokio::test]
+    async fn level_of_a_later_version_stops_the_node_and_is_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let error = store.apply(vec![entry(1, raise(2))]).await.unwrap_err().to_string();
+        assert!(error.contains("format level 2") && error.contains("only level 1"), "{error}");
+        assert_eq!((store.published().format_level(), store.published().state().format_level()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn checkpoint_answers_with_its_index_and_leaves_the_state_behind_its_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let checkpoint = encode_command(&Command::Checkpoint).unwrap();
+        let mut commands = vec![checkpoint];
+        commands.extend(raise(1));
+        let replies = store.apply(vec![entry(5, commands)]).await.unwrap();
+        assert_eq!(replies[0].0[0], CommandReply::Checkpoint(5));
+        let (index, state) = store.published().checkpoint().take().await;
+        assert_eq!((index, state.digest()), (5, store.state.digest()));
+    }
+}

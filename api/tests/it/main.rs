@@ -5,6 +5,7 @@
 mod admin;
 mod consistency;
 mod health;
+mod https;
 mod monitoring;
 mod server;
 mod system;

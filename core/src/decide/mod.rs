@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod limits;
 mod login;
 pub mod maintenance;
+pub mod once;
 pub mod pin;
 pub mod realm;
 pub mod rejected;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::time::UnixMillis;
 use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
 
-pub use challenge::{ChallengeV1, RevocationV1};
+pub use challenge::{ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
 pub use cluster::HistoryAnchorV1;
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
@@ -43,6 +43,8 @@ pub enum Key {
     Revocation(Arc<str>),
     /// A secret of the cluster itself, by name.
     ClusterSecret(Arc<str>),
+    /// The answer to a request that may be repeated, by a hash of who asked and the key the client gave it.
+    Reply(Arc<str>),
     /// Where the kept part of the history begins.
     HistoryAnchor,
     /// The format level all members support.
@@ -70,6 +72,8 @@ pub enum Record {
     Revocation(RevocationV1),
     /// Under [`Key::ClusterSecret`].
     ClusterSecret(Arc<ClusterSecretV1>),
+    /// Under [`Key::Reply`].
+    Reply(Arc<ReplyV1>),
     /// Under [`Key::HistoryAnchor`].
     HistoryAnchor(HistoryAnchorV1),
     /// Under [`Key::FormatLevel`]; level 1 as long as there is no record.
@@ -128,6 +132,7 @@ impl Record {
                 | Self::Challenge(_)
                 | Self::Revocation(_)
                 | Self::ClusterSecret(_)
+                | Self::Reply(_)
                 | Self::HistoryAnchor(_)
                 | Self::FormatLevel(_),
                 _,
@@ -141,6 +146,7 @@ impl Record {
         match self {
             Self::Challenge(challenge) => Some(challenge.expires_at),
             Self::Revocation(revocation) => Some(revocation.expires_at),
+            Self::Reply(reply) => Some(reply.expires_at),
             Self::Token(_)
             | Self::Usage(_)
             | Self::Realm(_)

@@ -95,6 +95,13 @@ RESOLVER = b"".join([
     flag(False),
 ])
 ANCHOR = u(300) + bytes([9] * 32) + u(1_795_293_000_000)
+PIN_HASH = u(2) + bytes([3] * 16) + bytes([4] * 32)
+CHALLENGED = text("77.01") + text("Please enter") + text("HOTP1") + variant(0) + text("my token")
+REPLY = b"".join([
+    PIN_HASH, u(1_795_293_060_000), flag(True), option(many([text("pin_length") + u(4), text("otp_length") + u(6)])),
+    option(text("77")), many([CHALLENGED]),
+])
+REFUSAL = PIN_HASH + u(5) + flag(False) + option(None) + option(None) + many([])
 AUDIT = b"".join([
     u(1_795_293_000_000), text("validate/check"), flag(True), text("HOTP1"), text("hmac"), text("alice"), text("corp"),
     text("'admin@linotp_admins (LinOTP_local_admins)'"), text("wrong otp value"), text("info"), text("node-1"),
@@ -129,8 +136,9 @@ FILES = {
         "admin": variant(6, text("admin")),
         "revocation": variant(7, text("jti")),
         "cluster_secret": variant(8, text("jwt")),
-        "history_anchor": variant(9),
-        "format_level": variant(10),
+        "reply": variant(9, text("5f0c")),
+        "history_anchor": variant(10),
+        "format_level": variant(11),
     },
     "record": {
         "token": variant(0, TOKEN),
@@ -144,8 +152,10 @@ FILES = {
         "admin": variant(6, SEALED),
         "revocation": variant(7, u(1_795_293_000_000)),
         "cluster_secret": variant(8, SEALED),
-        "history_anchor": variant(9, ANCHOR),
-        "format_level": variant(10, u(2)),
+        "reply": variant(9, REPLY),
+        "refusal": variant(9, REFUSAL),
+        "history_anchor": variant(10, ANCHOR),
+        "format_level": variant(11, u(2)),
     },
     "index_key": {
         "configuration": variant(0),

@@ -11,9 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use tessera_core::{
     audit::AuditRowV1,
     record::{
-        AdminV1, AutoResync, ChallengeV1, ClusterSecretV1, HistoryAnchorV1, IndexKey, InfoValue, Key,
-        Parameter, Pin, RealmV1, Record, ResolverKind, ResolverV1, RevocationV1, SettingV1, SettingValue,
-        TokenType, TokenV1, UsageV1,
+        AdminV1, AutoResync, ChallengeV1, ChallengedV1, ClusterSecretV1, HistoryAnchorV1, IndexKey,
+        InfoValue, Key, Parameter, Pin, RealmV1, Record, ReplyV1, ResolverKind, ResolverV1, RevocationV1,
+        SettingV1, SettingValue, TokenType, TokenV1, UsageV1,
     },
     secret::{KeyId, PinHash, Sealed},
     time::UnixMillis,
@@ -82,8 +82,40 @@ fn sealed() -> Sealed {
     Sealed { key: KeyId(1), nonce, ciphertext: Box::new([0xc0, 0xff, 0xee]) }
 }
 
+fn pin_hash() -> PinHash {
+    PinHash { key: KeyId(2), salt: [3; 16], mac: [4; 32] }
+}
+
 fn hashed_pin() -> Pin {
-    Pin::Hashed(PinHash { key: KeyId(2), salt: [3; 16], mac: [4; 32] })
+    Pin::Hashed(pin_hash())
+}
+
+fn reply() -> ReplyV1 {
+    ReplyV1 {
+        request: pin_hash(),
+        expires_at: UnixMillis(NOW.0 + 60_000),
+        accepted: true,
+        auth_info: Some(vec![("pin_length".into(), 4), ("otp_length".into(), 6)]),
+        root: Some("77".into()),
+        challenges: vec![ChallengedV1 {
+            transaction_id: "77.01".into(),
+            message: "Please enter".into(),
+            serial: "HOTP1".into(),
+            token_type: TokenType::Hmac,
+            description: "my token".into(),
+        }],
+    }
+}
+
+fn refusal() -> ReplyV1 {
+    ReplyV1 {
+        request: pin_hash(),
+        expires_at: UnixMillis(5),
+        accepted: false,
+        auth_info: None,
+        root: None,
+        challenges: Vec::new(),
+    }
 }
 
 fn owner() -> Owner {
@@ -223,6 +255,7 @@ fn keys_have_their_frozen_bytes() {
             ("admin", Key::Admin("admin".into())),
             ("revocation", Key::Revocation("jti".into())),
             ("cluster_secret", Key::ClusterSecret("jwt".into())),
+            ("reply", Key::Reply("5f0c".into())),
             ("history_anchor", Key::HistoryAnchor),
             ("format_level", Key::FormatLevel),
         ],
@@ -270,6 +303,8 @@ fn records_have_their_frozen_bytes() {
             ("admin", Record::Admin(Arc::new(AdminV1 { password: sealed() }))),
             ("revocation", Record::Revocation(RevocationV1 { expires_at: NOW })),
             ("cluster_secret", Record::ClusterSecret(Arc::new(ClusterSecretV1 { secret: sealed() }))),
+            ("reply", Record::Reply(Arc::new(reply()))),
+            ("refusal", Record::Reply(Arc::new(refusal()))),
             ("history_anchor", Record::HistoryAnchor(anchor)),
             ("format_level", Record::FormatLevel(2)),
         ],
