@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,10 +14,12 @@ use http::{Request, StatusCode};
 use crate::admin::{init, lifecycle, login, logout, resync, set, show, userlist};
 use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
 use crate::cluster::{remove, snapshot, status, token, transfer};
+use crate::consistency;
 use crate::error::Failure;
 use crate::health;
 use crate::metrics;
 use crate::reply::{Ending, Reply, plain_page};
+use crate::request_id::{self, RequestId};
 use crate::system::{config, realm, resolver};
 use crate::validate::{check, check_s, constant, simplecheck};
 
@@ -68,6 +71,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/cluster/leave", Post, Admin, remove::leave)
         .add("/cluster/transfer", Post, Admin, transfer::transfer)
         .add("/cluster/snapshot", Post, Admin, snapshot::snapshot)
+        .add("/cluster/states", Get, AdminLocal, consistency::states)
+        .add("/cluster/compare", Post, Admin, consistency::compare)
+        .add("/cluster/history", Get, AdminLocal, consistency::history)
         .add("/", Get, Open, root)
         .finish()
 }
@@ -97,8 +103,14 @@ impl Table {
     }
 
     fn finish(self) -> Router {
-        self.router.fallback(|| async {
-            plain_page(StatusCode::NOT_FOUND, "There is nothing under this URL.").into_response()
+        let unknown = Arc::new(self.shared.metrics.endpoint("unknown"));
+        self.router.fallback(move |request: Request<Body>| {
+            let (unknown, id) = (unknown.clone(), RequestId::of(request.headers()));
+            async move {
+                unknown.observe(Ending::Refused, Duration::ZERO);
+                let page = plain_page(StatusCode::NOT_FOUND, "There is nothing under this URL.");
+                page.header(request_id::HEADER, id.header()).into_response()
+            }
         })
     }
 }

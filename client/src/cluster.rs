@@ -46,6 +46,9 @@ pub struct ClusterStatus {
     /// All nodes the answering node knows.
     #[serde(default)]
     pub nodes: Vec<NodeStatus>,
+    /// The format level the cluster writes.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub format_level: Option<i64>,
 }
 
 /// One node of the cluster, as seen by the node that answered.
@@ -93,6 +96,15 @@ pub struct NodeStatus {
     /// True if the node answers.
     #[serde(default, deserialize_with = "lenient::flag")]
     pub reachable: bool,
+    /// The highest format level its program supports.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub supported_level: Option<i64>,
+    /// Log index of the newest checkpoint it has the digest of.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub checkpoint: Option<i64>,
+    /// Nodes whose state, as it says, differed from its own when last compared. Anything here is an alarm.
+    #[serde(default)]
+    pub diverged_from: Vec<u64>,
     /// Members this version does not know.
     #[serde(flatten)]
     pub extra: BTreeMap<String, serde_json::Value>,

@@ -32,6 +32,8 @@ pub struct Caller {
     pub action: String,
     /// The administrator, on calls that need one.
     pub administrator: Option<Administrator>,
+    /// Identifies the request in the log, in the reply and in the audit trail; empty for the node's own requests.
+    pub request_id: String,
 }
 
 /// A resolver a question is addressed to.

@@ -110,6 +110,7 @@ impl TestState {
                 server: "node1".to_owned(),
                 action: "validate/check".to_owned(),
                 administrator: None,
+                request_id: String::new(),
             },
             directory: Vec::new(),
             answers: Vec::new(),

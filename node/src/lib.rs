@@ -17,8 +17,13 @@ pub mod keys;
 mod lane;
 mod metrics;
 mod node;
+mod retention;
 mod run;
 pub mod start_request;
+/// Types of the store that the front ends need.
+pub mod store {
+    pub use tessera_raft::cluster::{Distribution, LocalStatus, StoreMetrics};
+}
 pub mod telemetry;
 #[doc(hidden)]
 pub mod testing;
@@ -28,4 +33,5 @@ pub use autopilot::{Condition, Members, Refused};
 pub use config::NodeConfig;
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
+pub use retention::RetentionError;
 pub use run::{RunDefect, RunError};

@@ -14,6 +14,7 @@ use tessera_core::time::UnixMillis;
 use tessera_core::txn::{Outcome, Revision, Txn};
 use tessera_raft::cluster::{CommitError, OpenError, State, Store};
 use tessera_raft::config::{NodeTls as StoreTls, SnapshotPolicy, StoreConfig, Timing};
+use tessera_raft::level::FORMAT_LEVEL;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,9 +23,10 @@ use crate::config::{NodeConfig, TimingProfile};
 use crate::keys::{self, ClusterKeys, KeyCheck, KeyFileError};
 use crate::lane::Lanes;
 use crate::metrics::NodeMetrics;
+use crate::retention::RetentionError;
 use crate::run::{ANSWER_TIMEOUT, Replica, RunDefect, RunError, Runner};
 use crate::tls::{self, NodeTls, TlsError};
-use crate::{admission, autopilot, background, file};
+use crate::{admission, autopilot, background, file, retention};
 
 /// A running node. Cheap to clone; all clones are the same node.
 #[derive(Clone)]
@@ -132,6 +134,8 @@ impl Node {
         node.spawn(background::watch_keys(node.clone()));
         node.spawn(background::remove_expired(node.clone()));
         node.spawn(background::watch_store(node.clone()));
+        node.spawn(background::raise_level(node.clone()));
+        node.spawn(retention::keep_to_limits(node.clone()));
         Ok(node)
     }
 
@@ -182,6 +186,15 @@ impl Node {
             Some(_) => Err(RunError::Unavailable),
             None => self.inner.runner.run(&request, caller).await,
         }
+    }
+
+    /// Removes what the audit trail holds beyond its limits, on all nodes, if this node leads and it is time to; the
+    /// number of rows removed.
+    ///
+    /// # Errors
+    /// [`RetentionError`].
+    pub async fn trim_audit(&self) -> Result<u64, RetentionError> {
+        retention::trim(self).await
     }
 
     /// The replicated store.
@@ -319,6 +332,8 @@ fn store_config(config: &NodeConfig, tls: &NodeTls) -> StoreConfig {
         },
         commit_timeout: cluster.commit_timeout,
         threads: cluster.threads,
+        checkpoint_interval: cluster.checkpoint_interval,
+        format_level: format_level(),
         snapshot: SnapshotPolicy {
             log_bytes: cluster.snapshot_log_bytes,
             transactions: cluster.snapshot_transactions,
@@ -326,6 +341,16 @@ fn store_config(config: &NodeConfig, tls: &NodeTls) -> StoreConfig {
         },
         ..StoreConfig::new(folder, id, config.node.id, cluster.listen, tls)
     }
+}
+
+/// The format level this node claims to support. Tests of rolling upgrades let a debug build pretend.
+fn format_level() -> u32 {
+    #[cfg(debug_assertions)]
+    if let Some(level) = std::env::var("TESSERA_TEST_FORMAT_LEVEL").ok().and_then(|text| text.parse().ok()) {
+        tracing::warn!(level, "pretending to support another format level");
+        return level;
+    }
+    FORMAT_LEVEL
 }
 
 impl Replica for Store {

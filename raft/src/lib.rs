@@ -4,6 +4,7 @@ mod barrier;
 #[doc(hidden)]
 pub mod batch;
 mod batcher;
+mod checkpoint;
 mod clock;
 pub mod cluster;
 #[doc(hidden)]
@@ -11,9 +12,11 @@ pub mod codec;
 pub mod config;
 mod election;
 mod fault;
+mod histogram;
 #[doc(hidden)]
 pub mod history;
 mod identity;
+pub mod level;
 #[doc(hidden)]
 pub mod log_store;
 mod membership;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use tessera_node::Condition;
 
 use crate::call::Call;
+use crate::consistency::hex;
 use crate::error::Failure;
 use crate::reply::{self, Reply};
 
@@ -26,6 +27,13 @@ struct Member {
     lag: u64,
     version: String,
     reachable: bool,
+    /// The highest format level its program supports; 0 when it did not answer.
+    supported_level: u32,
+    /// Its newest checkpoint, `null` if it has none yet.
+    checkpoint: Option<u64>,
+    digest: Option<String>,
+    /// The nodes whose state, as it says, differed from its own when last compared. Anything here is an alarm.
+    diverged_from: Vec<u64>,
     raft_addr: String,
     api_url: String,
 }
@@ -37,6 +45,10 @@ struct Status {
     quorum: bool,
     term: u64,
     clock_offset_ms: i64,
+    /// The format level the cluster writes.
+    format_level: u32,
+    /// Two nodes hold different states: an alarm.
+    diverged: bool,
     /// How many more nodes with a vote may fail; `null` when a majority is missing already.
     tolerates: Option<usize>,
     nodes: Vec<Member>,
@@ -50,6 +62,7 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Failure> {
     let node = &call.shared.node;
     let local = node.store().status();
     let members = node.members().await;
+    let diverged = members.nodes.iter().any(|(node, _)| !node.diverged_from.is_empty());
     let nodes = members.nodes.into_iter().map(|(node, condition)| {
         let (condition, hindrance) = match condition {
             Condition::Settled => ("settled", None),
@@ -69,6 +82,10 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Failure> {
             lag: node.lag,
             version: node.version,
             reachable: node.reachable,
+            supported_level: node.supported_level,
+            checkpoint: node.checkpoint.map(|checkpoint| checkpoint.index),
+            digest: node.checkpoint.map(|checkpoint| hex(&checkpoint.digest)),
+            diverged_from: node.diverged_from,
             raft_addr: node.raft_addr,
             api_url: node.api_url,
         }
@@ -79,6 +96,8 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Failure> {
         quorum: local.quorum,
         term: local.term,
         clock_offset_ms: node.store().clock_offset_ms(),
+        format_level: local.format_level,
+        diverged,
         tolerates: members.tolerates,
         nodes: nodes.collect(),
         expected: members.expected,

@@ -4,8 +4,10 @@
 
 mod admin;
 mod cluster;
+mod consistency;
 mod health;
 mod https;
+mod monitoring;
 mod server;
 mod system;
 mod transport;

@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+mod audit;
 mod cert;
 mod cluster;
+mod compare;
 mod completion;
 mod config;
 mod connection;
@@ -48,6 +50,9 @@ enum Command {
     /// Makes a cluster, adds, replaces and removes its nodes, and shows how they are.
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    /// Checks the audit trail.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Enrols, lists and changes tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -82,6 +87,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Login(login) => connection::block_on(login.run(connection)),
         Command::Logout(logout) => connection::block_on(logout.run(connection)),
         Command::Cluster(cluster) => connection::block_on(cluster.run(connection)),
+        Command::Audit(audit) => connection::block_on(audit.run(connection)),
         Command::Token(token) => connection::block_on(token.run(connection)),
         Command::Realm(realm) => connection::block_on(realm.run(connection)),
         Command::Resolver(resolver) => connection::block_on(resolver.run(connection)),
@@ -139,6 +145,8 @@ mod tests {
             "tessera cluster transfer-leadership 2",
             "tessera cluster snapshot 2",
             "tessera cluster leave --url http://a",
+            "tessera cluster compare --json",
+            "tessera audit verify --url http://a --json",
             "tessera token init --type hmac --owner alice --realm demo --genkey --pin 1234",
             "tessera token list --owner alice --json --user admin --password geheim",
             "tessera token disable OATH1",

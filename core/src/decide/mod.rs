@@ -13,6 +13,7 @@ mod last_access;
 pub mod lifecycle;
 pub mod limits;
 mod login;
+pub mod maintenance;
 pub mod membership;
 pub mod once;
 pub mod pin;
@@ -156,6 +157,7 @@ fn complete(mut audit: AuditRowV1, facts: Facts<'_>) -> AuditRowV1 {
     audit.action = caller.action.as_str().into();
     audit.client = caller.client.as_str().into();
     audit.server = caller.server.as_str().into();
+    audit.request_id = caller.request_id.as_str().into();
     if let Some(admin) = &caller.administrator {
         audit.administrator =
             format!("{}@{} ({})", admin.login, admin.realm, admin.resolver.resolver()).into_boxed_str();

@@ -5,6 +5,7 @@
 //! that alters the shape is used (reference code-style 6).
 
 mod challenge;
+mod cluster;
 mod configuration;
 mod node;
 mod token;
@@ -16,6 +17,7 @@ use crate::time::UnixMillis;
 use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
 
 pub use challenge::{ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
+pub use cluster::HistoryAnchorV1;
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
@@ -45,6 +47,10 @@ pub enum Key {
     ClusterSecret(Arc<str>),
     /// The answer to a request that may be repeated, by a hash of who asked and the key the client gave it.
     Reply(Arc<str>),
+    /// Where the kept part of the history begins.
+    HistoryAnchor,
+    /// The format level all members support.
+    FormatLevel,
     /// The nodes of the cluster; there is one such record.
     Nodes,
 }
@@ -72,6 +78,10 @@ pub enum Record {
     ClusterSecret(Arc<ClusterSecretV1>),
     /// Under [`Key::Reply`].
     Reply(Arc<ReplyV1>),
+    /// Under [`Key::HistoryAnchor`].
+    HistoryAnchor(HistoryAnchorV1),
+    /// Under [`Key::FormatLevel`]; level 1 as long as there is no record.
+    FormatLevel(u32),
     /// Under [`Key::Nodes`].
     Nodes(Arc<NodesV1>),
 }
@@ -129,7 +139,9 @@ impl Record {
                 | Self::Revocation(_)
                 | Self::ClusterSecret(_)
                 | Self::Reply(_)
-                | Self::Nodes(_),
+                | Self::Nodes(_)
+                | Self::HistoryAnchor(_)
+                | Self::FormatLevel(_),
                 _,
             ) => Vec::new(),
         }
@@ -149,7 +161,9 @@ impl Record {
             | Self::Setting(_)
             | Self::Admin(_)
             | Self::ClusterSecret(_)
-            | Self::Nodes(_) => None,
+            | Self::Nodes(_)
+            | Self::HistoryAnchor(_)
+            | Self::FormatLevel(_) => None,
         }
     }
 }

@@ -71,6 +71,9 @@ mod tests {
             reachable,
             raft_addr: String::new(),
             api_url: String::new(),
+            supported_level: 1,
+            checkpoint: None,
+            diverged_from: Vec::new(),
         }
     }
 

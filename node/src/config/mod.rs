@@ -41,6 +41,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("cluster.snapshot_transactions", Kind::Number),
     ("cluster.snapshot_log_mib", Kind::Number),
     ("cluster.threads", Kind::Number),
+    ("cluster.checkpoint_seconds", Kind::Number),
     ("http.listen", Kind::Text),
     ("http.url", Kind::Text),
     ("http.plain", Kind::Switch),
@@ -122,6 +123,8 @@ pub struct ClusterSection {
     pub snapshot_log_bytes: u64,
     /// Threads of the replication runtime.
     pub threads: usize,
+    /// Between two checkpoints at which the nodes compare their states.
+    pub checkpoint_interval: Duration,
 }
 
 /// A token to join the cluster with, needed once.
@@ -385,6 +388,7 @@ fn read_cluster(reader: &mut Reader<'_>) -> ClusterSection {
         snapshot_transactions: 200_000,
         snapshot_log_bytes: 64 * MIB,
         threads: 2,
+        checkpoint_interval: Duration::from_secs(300),
     };
     reader.set("cluster.listen", &mut cluster.listen);
     reader.set("cluster.bootstrap", &mut cluster.bootstrap);
@@ -409,6 +413,9 @@ fn read_cluster(reader: &mut Reader<'_>) -> ClusterSection {
     reader.set_within("cluster.snapshot_log_mib", &mut snapshot_log_mib, 1..=65_536);
     cluster.snapshot_log_bytes = snapshot_log_mib * MIB;
     reader.set_within("cluster.threads", &mut cluster.threads, 1..=64);
+    let mut checkpoint_seconds = cluster.checkpoint_interval.as_secs();
+    reader.set_within("cluster.checkpoint_seconds", &mut checkpoint_seconds, 1..=86_400);
+    cluster.checkpoint_interval = Duration::from_secs(checkpoint_seconds);
     cluster
 }
 

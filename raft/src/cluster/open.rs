@@ -16,12 +16,14 @@ use super::{CommitCounters, Inner, OwnRuntime, Store, maintenance};
 use crate::{
     barrier::ReadIndexes,
     batcher::Batcher,
+    checkpoint::Comparison,
     clock::Clock,
     config::{InvalidConfig, StoreConfig},
     election::{ElectionDriver, Heard},
     fault,
-    history::{ChainedRow, History, HistoryError},
+    history::{History, HistoryError},
     identity::{IdentityError, OwnIdentity},
+    level::Levels,
     log_store::{LogOpenError, LogReader, LogStore},
     membership::Membership,
     proposer::Proposer,
@@ -106,7 +108,7 @@ fn open_disk(config: &StoreConfig, cluster: ClusterId) -> Result<Disk, OpenError
     let log = LogStore::open(WalConfig::new(&config.data_dir, cluster, config.node_id))?;
     let snapshots = SnapshotDir::open(&config.data_dir.join("snapshots"), cluster)?;
     let history = Arc::new(History::open(&config.data_dir.join("history"))?);
-    let state = StateStore::open(snapshots.clone(), sink(history.clone()))?;
+    let state = StateStore::open(snapshots.clone(), sink(history.clone()), config.format_level)?;
     Ok(Disk {
         own,
         reader: log.reader(),
@@ -132,13 +134,8 @@ async fn check_continuity(disk: &mut Disk) -> Result<(), OpenError> {
 
 fn sink(history: Arc<History>) -> HistorySink {
     Box::new(move |rows| {
-        let chained = |row: crate::state::ChainedRow| ChainedRow {
-            number: row.number,
-            bytes: row.bytes,
-            hash: row.hash,
-        };
         // The rows are numbered; what is not written now is noticed and fetched from another node.
-        if let Err(error) = history.append(rows.into_iter().map(chained).collect()) {
+        if let Err(error) = history.append(rows) {
             tracing::error!(error = %error, "cannot write the history");
         }
     })
@@ -206,7 +203,8 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let listen_addr = listener.local_addr().map_err(listen_error)?;
     let server = server::server(&config).map_err(|error| OpenError::Certificates(error.into()))?;
-    let peers = Arc::new(Peers::new(&config, cluster, disk.own.clone()));
+    let levels = Levels::new(config.format_level, disk.published.clone());
+    let peers = Arc::new(Peers::new(&config, cluster, disk.own.clone(), levels));
     let raft = Raft::new(config.node_id, raft_config(&config)?, Network(peers.clone()), disk.log, disk.state)
         .await
         .map_err(|error: Fatal<NodeId>| OpenError::Raft(error.to_string()))?;
@@ -236,19 +234,7 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
 
 /// Puts the parts together and starts their tasks.
 fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
-    let Foundation {
-        own,
-        config,
-        runtime,
-        listen_addr,
-        raft,
-        peers,
-        snapshots,
-        published,
-        history,
-        log,
-        wal,
-    } = base;
+    let Foundation { own, config, runtime, raft, peers, published, history, log, .. } = base;
     let (node, timing) = (config.node_id, config.timing);
     let heard = Arc::new(Heard::new());
     let clock = Arc::new(Clock::default());
@@ -261,6 +247,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
     let (joining, join_requests) = JoinQueue::new();
+    let comparison = Comparison::new(node, raft.clone(), peers.clone(), proposer.clone());
     let service = Service {
         raft: raft.clone(),
         cluster,
@@ -274,8 +261,11 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         heard: heard.clone(),
         batcher: batcher.clone(),
         read_indexes: own_reads,
-        snapshots,
+        snapshots: base.snapshots,
         history: history.reader(),
+        checkpoints: comparison.checkpoints.clone(),
+        levels: Levels::new(config.format_level, published.clone()),
+        refused: Mutex::default(),
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
@@ -286,19 +276,22 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         join_requests: Mutex::new(Some(join_requests)),
         timing,
         commit_timeout: config.commit_timeout,
-        listen_addr,
+        listen_addr: base.listen_addr,
+        format_level: config.format_level,
         raft,
         peers,
         published,
         history,
         log,
-        wal,
+        wal: base.wal,
         heard,
         clock,
         batcher,
         read_indexes,
         sessions,
         membership,
+        comparison,
+        forwarder: forwarder.clone(),
         counters: CommitCounters::default(),
         runtime,
     };

@@ -20,7 +20,7 @@ use tessera_core::secret::SecretText;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
@@ -32,6 +32,7 @@ use super::{
 use crate::{
     config::StoreConfig,
     identity::OwnIdentity,
+    level::Levels,
     status::Member,
     type_config::{ClusterId, LogId, NodeId, NodeInfo, TypeConfig, Vote},
 };
@@ -58,6 +59,9 @@ pub(crate) struct Peers {
     cluster: ClusterId,
     cluster_name: String,
     node: NodeId,
+    levels: Levels,
+    /// What each node refused last, so that it is reported once.
+    refusals: Mutex<BTreeMap<NodeId, String>>,
     authority: Certificate,
     identity: Identity,
     own: Arc<OwnIdentity>,
@@ -73,13 +77,20 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(config: &StoreConfig, cluster: ClusterId, own: Arc<OwnIdentity>) -> Self {
+    pub(crate) fn new(
+        config: &StoreConfig,
+        cluster: ClusterId,
+        own: Arc<OwnIdentity>,
+        levels: Levels,
+    ) -> Self {
         Self {
             cluster,
             own,
             handed_over_by: Mutex::default(),
             cluster_name: config.cluster_id.clone(),
             node: config.node_id,
+            levels,
+            refusals: Mutex::default(),
             authority: Certificate::from_pem(&config.tls.ca_pem),
             identity: Identity::from_pem(&config.tls.cert_pem, &config.tls.key_pem),
             channels: Mutex::default(),
@@ -87,7 +98,9 @@ impl Peers {
     }
 
     pub(crate) fn header(&self, to: NodeId) -> proto::Header {
-        header(self.cluster, self.own.genesis(), self.node, to)
+        let mut header = header(self.cluster, self.own.genesis(), self.node, to);
+        self.levels.announce(&mut header);
+        header
     }
 
     /// From now on vote requests say that the leader with this vote has handed over to this node; `None` ends that.
@@ -97,6 +110,18 @@ impl Peers {
 
     fn handed_over_by(&self) -> Option<Vote> {
         *self.handed_over_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports a node that refuses this one: openraft would only say that it cannot be reached.
+    fn note(&self, target: NodeId, status: &Status) {
+        if status.code() != Code::FailedPrecondition {
+            return;
+        }
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.get(&target).is_none_or(|known| known != status.message()) {
+            tracing::error!(node = target, reason = status.message(), "a node refuses to work with this one");
+            refusals.insert(target, status.message().to_owned());
+        }
     }
 
     /// The connections to a node, opened with the first message. Must be called on the runtime of Raft.
@@ -158,7 +183,8 @@ impl Peers {
     ) -> Result<bool, Status> {
         let request =
             proto::PreVoteRequest { header: Some(self.header(target)), last_log: last.map(Into::into) };
-        Ok(self.raft(target, address)?.pre_vote(request).await?.into_inner().granted)
+        let reply = self.raft(target, address)?.pre_vote(request).await;
+        Ok(reply.inspect_err(|status| self.note(target, status))?.into_inner().granted)
     }
 
     /// Asks the target to start an election.
@@ -246,14 +272,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    fn unreachable(&self, status: &Status) -> Unreachable {
+        self.peers.note(self.target, status);
+        Unreachable::new(status)
+    }
+
     fn peer(&self) -> Result<PeerChannels, Unreachable> {
         let unusable = || Unreachable::new(&io::Error::other("the address of the node cannot be used"));
         self.channels.clone().ok_or_else(unusable)
     }
-}
-
-fn unreachable(status: &Status) -> Unreachable {
-    Unreachable::new(status)
 }
 
 fn malformed<E: std::error::Error>(status: &Status) -> RpcError<E> {
@@ -267,7 +294,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
         let request = convert::append_to_proto(self.peers.header(self.target), rpc);
-        let reply = self.peer()?.raft.append(request).await.map_err(|status| unreachable(&status))?;
+        let reply = self.peer()?.raft.append(request).await.map_err(|status| self.unreachable(&status))?;
         convert::append_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))
     }
 
@@ -278,7 +305,7 @@ impl RaftNetwork<TypeConfig> for Connection {
     ) -> Result<VoteResponse<NodeId>, RpcError> {
         let mut request = convert::vote_to_proto(self.peers.header(self.target), &rpc);
         request.hand_over = self.peers.handed_over_by().map(Into::into);
-        let reply = self.peer()?.raft.vote(request).await.map_err(|status| unreachable(&status))?;
+        let reply = self.peer()?.raft.vote(request).await.map_err(|status| self.unreachable(&status))?;
         convert::vote_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))
     }
 
@@ -315,7 +342,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         if let Ok(Err(error)) = reader.await {
             return Err(read_error(&error).into());
         }
-        let reply = sent.map_err(|status| unreachable(&status))?.into_inner();
+        let reply = sent.map_err(|status| self.unreachable(&status))?.into_inner();
         let vote = required(reply.vote, "vote").map_err(|status| NetworkError::new(&status))?;
         Ok(SnapshotResponse::new(vote.into()))
     }

@@ -77,6 +77,7 @@ pub(crate) fn header(cluster: ClusterId, genesis: Option<Unique>, from: NodeId, 
         from,
         to,
         genesis: genesis.map(|genesis| genesis.to_vec().into()).unwrap_or_default(),
+        ..proto::Header::default()
     }
 }
 

@@ -36,11 +36,13 @@ use crate::{
     barrier::ReadIndexes,
     batch,
     batcher::{self, Batcher, Proposed},
+    checkpoint::Checkpoints,
     clock::own_clock,
     config::{StoreConfig, Timing},
     election::{self, Heard, server_metrics},
     history::{ChainedRow, HistoryReader},
     identity::OwnIdentity,
+    level::Levels,
     membership::Membership,
     sessions::COMMAND_MAX,
     snapshot::{SnapshotDir, SnapshotFile, SnapshotReceiver},
@@ -74,6 +76,10 @@ pub(crate) struct Service {
     pub(crate) read_indexes: ReadIndexes,
     pub(crate) snapshots: SnapshotDir,
     pub(crate) history: HistoryReader,
+    pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) levels: Levels,
+    /// Why a node was refused last.
+    pub(crate) refused: Mutex<BTreeMap<NodeId, String>>,
     /// Node ids by certificate; reading a certificate for every message would be a waste.
     pub(crate) senders: Mutex<BTreeMap<Vec<u8>, Option<NodeId>>>,
     /// One snapshot is received at a time.
@@ -144,7 +150,8 @@ impl Service {
         sender.ok_or_else(refused)
     }
 
-    /// Refuses what is not meant for this node of this cluster, or does not come from whom it says.
+    /// Refuses what is not meant for this node of this cluster, does not come from whom it says, or comes from a version
+    /// that cannot work with this one.
     fn check(&self, sender: NodeId, header: Option<proto::Header>) -> Result<NodeId, Status> {
         let header = required(header, "header")?;
         if *header.cluster_id != self.cluster.0.to_be_bytes() {
@@ -173,6 +180,7 @@ impl Service {
                 "the sender belongs to another cluster that was made under the same cluster id",
             ));
         }
+        self.levels.check(sender, &header).inspect_err(|status| self.note(sender, status))?;
         Ok(sender)
     }
 
@@ -199,6 +207,15 @@ impl Service {
             leader_commit: None,
         };
         self.raft.append_entries(append).await.map(drop).map_err(|error| stopped(&error))
+    }
+
+    /// Reports a node that is refused, once for each reason.
+    fn note(&self, sender: NodeId, status: &Status) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.get(&sender).is_none_or(|known| known != status.message()) {
+            tracing::error!(node = sender, reason = status.message(), "a node is refused");
+            refused.insert(sender, status.message().to_owned());
+        }
     }
 
     /// A vote may only be used by the node it is for.
@@ -417,6 +434,9 @@ impl proto::store_server::Store for Service {
             applied_index: metrics.last_applied.map_or(0, |id| id.index),
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             version: status::VERSION.to_owned(),
+            checkpoints: self.checkpoints.own().into_iter().map(Into::into).collect(),
+            diverged_from: self.checkpoints.diverged(),
+            level: self.levels.supported(),
         }))
     }
 }

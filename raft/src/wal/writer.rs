@@ -248,6 +248,7 @@ impl super::WalMetrics {
         self.sync_last_nanos.store(nanos, Ordering::Relaxed);
         self.sync_max_nanos.fetch_max(nanos, Ordering::Relaxed);
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_times.add_time(took);
         self.bytes_written.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }

@@ -13,6 +13,7 @@ mod token;
 
 use clap::Subcommand;
 
+use super::compare;
 use super::connection::Connection;
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +58,9 @@ pub(crate) enum Cluster {
         tessera cluster status --json"
     )]
     Status(status::Status),
+    /// Compares the states of all nodes; exit code 1 if two differ, 3 if one did not answer.
+    #[command(after_help = "Examples:\n  tessera cluster compare\n  tessera cluster compare --json")]
+    Compare(compare::Compare),
     /// Makes a snapshot on one node or all.
     #[command(after_help = "Examples:\n  tessera cluster snapshot\n  tessera cluster snapshot 2")]
     Snapshot(snapshot::Snapshot),
@@ -77,6 +81,7 @@ impl Cluster {
             Self::Replace(replace) => replace.run(&connection).await,
             Self::TransferLeadership(transfer) => transfer.run(&connection).await,
             Self::Status(status) => status.run(&connection).await,
+            Self::Compare(compare) => compare.run(connection).await,
             Self::Snapshot(snapshot) => snapshot.run(&connection).await,
             Self::Leave(leave) => leave.run(&connection).await,
         }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tessera_client::{ClusterStatus, NodeStatus};
 
 use super::progress::safety;
+use crate::command::compare;
 use crate::command::connection::Connection;
 use crate::output::{self, Format};
 
@@ -28,10 +29,13 @@ impl Status {
                     "SNAPSHOT",
                     "LAG",
                     "VERSION",
+                    "LEVEL",
+                    "STATE",
                     "REACHABLE",
                 ];
                 output::table(&head, status.nodes.iter().map(row));
                 output::line(&safety(&status));
+                compare::alarms(&status.nodes).iter().for_each(|alarm| output::line(alarm));
                 for line in going_on(&status) {
                     output::line(&line);
                 }
@@ -45,6 +49,7 @@ fn summary(status: &ClusterStatus) -> Value {
     let nodes: Vec<Value> = status.nodes.iter().map(as_json).collect();
     json!({
         "nodes": nodes,
+        "format_level": status.format_level,
         "leader": status.leader,
         "tolerates": status.tolerates,
         "expected": status.expected,
@@ -88,6 +93,9 @@ fn as_json(node: &NodeStatus) -> Value {
         "snapshot": node.snapshot,
         "lag": node.lag,
         "version": node.version,
+        "level": node.supported_level,
+        "checkpoint": node.checkpoint,
+        "diverged_from": node.diverged_from,
         "reachable": node.reachable,
     })
 }
@@ -108,6 +116,8 @@ fn row(node: &NodeStatus) -> Vec<String> {
         number(node.snapshot),
         number(node.lag),
         text(&node.version),
+        number(node.supported_level),
+        compare::state(node).to_owned(),
         if node.reachable { "yes" } else { "no" }.to_owned(),
     ]
 }
@@ -140,6 +150,9 @@ mod tests {
             "snapshot",
             "lag",
             "version",
+            "level",
+            "checkpoint",
+            "diverged_from",
             "reachable",
             "voter",
             "condition",
@@ -152,7 +165,7 @@ mod tests {
         keys.sort_unstable();
         assert_eq!(keys, expected);
         assert_eq!((shown["id"].as_u64(), shown["term"].as_i64()), (Some(2), Some(3)));
-        assert_eq!(row(&node), ["2", "leader", "yes", "3", "40", "-", "-", "-", "0.1.0", "yes"]);
+        assert_eq!(row(&node), ["2", "leader", "yes", "3", "40", "-", "-", "-", "0.1.0", "-", "-", "yes"]);
         let gone = NodeStatus { reachable: false, ..node };
         assert_eq!(row(&gone)[3..5], ["-", "-"]);
     }
