@@ -1,6 +1,7 @@
-//! The leader is cut off: from all, in one direction only, or from one half of the others. The majority that is left
-//! serves again within the election bound, the one who led says nothing wrong, and afterwards all agree.
+//! The leader is cut off: from all, in one direction only, or from one half of the others.
 //!
+//! The majority that is left serves again within the election bound, the one who led says nothing wrong, and afterwards
+//! all agree.
 //! A leader that hears nothing is the worst: its heartbeats keep the others from electing until its connections break.
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ pub mod all_killed;
 pub mod cut_off;
 pub mod damaged_directory;
 pub mod frozen_follower;
+pub mod insistent;
 pub mod killed_while_writing;
 pub mod leader_gap;
 pub mod leader_killed;
@@ -13,6 +14,7 @@ pub mod mixed;
 pub mod no_majority;
 pub mod planted;
 pub mod rolled_back;
+pub mod rolling_restart;
 pub mod simultaneous;
 
 use std::fmt;
