@@ -2,6 +2,7 @@
 //!
 //! The majority that is left serves again within the election bound, the one who led says nothing wrong, and afterwards
 //! all agree.
+//!
 //! A leader that hears nothing is the worst: its heartbeats keep the others from electing until its connections break.
 
 use std::time::Duration;
