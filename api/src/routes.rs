@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 
 use crate::admin::{init, lifecycle, login, logout, resync, set, show, userlist};
 use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
-use crate::cluster;
+use crate::cluster::{remove, snapshot, status, token, transfer};
 use crate::error::Failure;
 use crate::health;
 use crate::metrics;
@@ -62,7 +62,12 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/healthz", Get, Open, health::alive)
         .add("/readyz", Get, Open, health::ready)
         .add("/metrics", Get, Open, metrics::metrics)
-        .add("/cluster/status", Get, AdminLocal, cluster::status)
+        .add("/cluster/status", Get, AdminLocal, status::status)
+        .add("/cluster/token", Post, Admin, token::token)
+        .add("/cluster/remove", Post, Admin, remove::remove)
+        .add("/cluster/leave", Post, Admin, remove::leave)
+        .add("/cluster/transfer", Post, Admin, transfer::transfer)
+        .add("/cluster/snapshot", Post, Admin, snapshot::snapshot)
         .add("/", Get, Open, root)
         .finish()
 }

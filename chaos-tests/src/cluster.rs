@@ -65,6 +65,7 @@ pub struct Cluster {
     history: Arc<History>,
     /// A logged-in client of every node, to ask who leads.
     observers: Vec<Site>,
+    layout: Layout,
     // Last: the processes and disks in it end first.
     folder: TempDir,
 }
@@ -89,7 +90,7 @@ impl Cluster {
         let mut network = Network::new(choices);
         let last = layout.places.last().map(|place| place.id);
         let mut members = BTreeMap::new();
-        for place in layout.places {
+        for place in layout.places.clone() {
             network.add(place.id, place.advertised, place.listening).await?;
             let wants_disk = options.small_disk && last == Some(place.id);
             let disk = if wants_disk { SmallDisk::mount(&place.data_dir) } else { None };
@@ -99,7 +100,8 @@ impl Cluster {
             members.insert(place.id, Node { place, url, process, frozen, faults, disk });
         }
         let history = Arc::new(History::default());
-        let mut cluster = Self { program, nodes: members, network, history, observers: Vec::new(), folder };
+        let observers = Vec::new();
+        let mut cluster = Self { program, nodes: members, network, history, observers, layout, folder };
         let ids = cluster.ids();
         for id in &ids {
             cluster.node(*id)?.write_faults()?;
@@ -155,6 +157,54 @@ impl Cluster {
     /// Which nodes have a small disk of their own.
     pub fn with_small_disk(&self) -> Option<u64> {
         self.nodes.iter().find(|(_, node)| node.disk.is_some()).map(|(id, _)| *id)
+    }
+
+    /// The program under test.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The folder everything is in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where its nodes are, and where more would be.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Adds a node that does not run yet.
+    ///
+    /// # Errors
+    /// If there is no proxy for it.
+    pub async fn adopt(&mut self, place: Place) -> Result<()> {
+        self.network.add(place.id, place.advertised, place.listening).await?;
+        let url = format!("http://{}", place.http);
+        let node = Node {
+            url,
+            process: None,
+            frozen: false,
+            faults: BTreeMap::new(),
+            disk: None,
+            place: place.clone(),
+        };
+        self.nodes.insert(place.id, node);
+        Ok(())
+    }
+
+    /// Forgets a node that has ended for good.
+    pub fn forget(&mut self, id: u64) {
+        self.nodes.remove(&id);
+    }
+
+    /// A logged-in client of some nodes.
+    ///
+    /// # Errors
+    /// If the login fails.
+    pub async fn site_of(&self, ids: &[u64]) -> Result<Site> {
+        let urls: Result<Vec<String>> = ids.iter().map(|id| Ok(self.url(*id)?.to_owned())).collect();
+        self.logged_in(None, &urls?).await
     }
 
     /// A logged-in client for every node, in the order of their ids.

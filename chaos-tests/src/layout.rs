@@ -60,7 +60,7 @@ impl Layout {
     pub fn create(program: &Path, folder: &Path, nodes: u16, choices: &mut Choices) -> Result<Self> {
         let nodes = u8::try_from(nodes).ok().filter(|nodes| *nodes <= NODES_MAX).context("too many nodes")?;
         let addresses: Vec<Ipv4Addr> =
-            (1..=NODES_MAX).take(usize::from(nodes) + 4).map(listening_at).collect();
+            (1..=NODES_MAX).take(usize::from(nodes) + 8).map(listening_at).collect();
         let ports = (process::free_port(&addresses, choices)?, process::free_port(&addresses, choices)?);
         let random = format!("{:016x}{:016x}", choices.bits(), choices.bits());
         let part = |from: usize, to: usize| random.get(from..to).unwrap_or_default().to_owned();
@@ -71,6 +71,25 @@ impl Layout {
         layout.places = (1..=nodes).map(|id| layout.place(id)).collect();
         layout.write(program)?;
         Ok(layout)
+    }
+
+    /// Where a node is that may join later.
+    ///
+    /// # Errors
+    /// If there are no addresses for so many nodes.
+    pub fn another(&self, id: u64) -> Result<Place> {
+        let id = u8::try_from(id).ok().filter(|id| *id <= NODES_MAX).context("too many nodes")?;
+        Ok(self.place(id))
+    }
+
+    /// Folder of the cluster's certification authority.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
     }
 
     fn place(&self, id: u8) -> Place {

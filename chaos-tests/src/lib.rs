@@ -25,6 +25,7 @@ pub mod layout;
 pub mod linearizability;
 pub mod load;
 pub mod network;
+pub mod operator;
 pub mod oracle;
 pub mod process;
 pub mod scenario;

@@ -47,7 +47,7 @@ mod validate;
 
 pub use builder::{ClientBuilder, UrlChoice};
 pub use client::{Client, Method};
-pub use cluster::{ClusterStatus, NodeHealth, NodeStatus};
+pub use cluster::{ClusterStatus, JoinToken, NodeHealth, NodeStatus, SnapshotBegun};
 pub use error::ClientError;
 pub use realm::Realm;
 pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};

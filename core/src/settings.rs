@@ -45,13 +45,19 @@ pub fn is_always_secret(key: &str) -> bool {
 /// What would be right.
 pub fn check(key: &str, value: &str) -> Result<(), &'static str> {
     let (good, rule) = match stored_key(key) {
-        "user_lookup_cache.expiration" | "resolver_lookup_cache.expiration" => {
+        "user_lookup_cache.expiration"
+        | "resolver_lookup_cache.expiration"
+        | "autopilot.promote_after"
+        | "autopilot.remove_dead_after" => {
             (parse_duration(value).is_some(), "a duration such as '1d 3h', 'P1DT3H' or a number of seconds")
         }
         "client.FORWARDED_PROXY" => (
             value.split(',').all(|item| is_host_or_network(item.trim())),
             "a comma separated list of networks or hosts",
         ),
+        "autopilot.voters_min" => {
+            (value.trim().parse().is_ok_and(|number: u32| number > 0), "a number of nodes, at least 1")
+        }
         "token.last_access" => {
             (parse_switch(value).is_some() || is_date_format(value), "a boolean word or a strftime format")
         }

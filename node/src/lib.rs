@@ -7,8 +7,9 @@
 //! Nothing here knows a URL, a cookie or a token type. Start reading at `run.rs`, the path of every request, then
 //! [`Node::start`].
 
+mod admission;
+mod autopilot;
 mod background;
-mod bootstrap;
 pub mod config;
 pub mod entropy;
 pub mod file;
@@ -17,11 +18,13 @@ mod lane;
 mod metrics;
 mod node;
 mod run;
+pub mod start_request;
 pub mod telemetry;
 #[doc(hidden)]
 pub mod testing;
 pub mod tls;
 
+pub use autopilot::{Condition, Members, Refused};
 pub use config::NodeConfig;
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};

@@ -4,6 +4,7 @@
 //! hashing, directories and HTTP cannot starve them (reference raft-and-storage 12). No type of openraft, sled or tonic
 //! appears in this module's interface.
 
+mod admission;
 mod maintenance;
 mod open;
 
@@ -26,6 +27,7 @@ use tessera_core::{
 };
 use tokio::{
     runtime::Runtime,
+    sync::mpsc,
     time::{Instant, error::Elapsed, timeout, timeout_at},
 };
 
@@ -36,6 +38,7 @@ use crate::{
     config::{StoreConfig, Timing},
     election::{Heard, reached, server_metrics},
     history::{History, HistoryReader},
+    identity::OwnIdentity,
     log_store::LogReader,
     membership::Membership,
     sessions::Sessions,
@@ -47,19 +50,20 @@ use crate::{
 
 pub use crate::{
     config::{InvalidConfig, NodeTls, SnapshotPolicy},
+    identity::{IdentityError, Unique},
     membership::{ClusterError, PROMOTION_LAG},
     sessions::CommitError,
     state::State,
     status::{LocalStatus, Member, NodeStatus, Role, StoreMetrics},
+    transport::joining::{JoinDecision, JoinRequest},
 };
+pub use admission::JoinAnswer;
 pub use open::OpenError;
 
 /// Between two attempts of a barrier.
 const BARRIER_RETRY: Duration = Duration::from_millis(50);
 /// Time limit for a member's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a hand-over is tried.
-const HAND_OVER_ATTEMPTS: u32 = 3;
 /// Time limit for ending the tasks when stopping.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -77,6 +81,10 @@ impl fmt::Debug for Store {
 
 struct Inner {
     node: NodeId,
+    own: Arc<OwnIdentity>,
+    /// What this node tells others about where it is.
+    place: Member,
+    join_requests: Mutex<Option<mpsc::Receiver<JoinRequest>>>,
     timing: Timing,
     commit_timeout: Duration,
     listen_addr: SocketAddr,
@@ -355,7 +363,7 @@ impl Store {
     /// # Errors
     /// When the node is stopping.
     pub async fn snapshot(&self) -> Result<(), ClusterError> {
-        self.inner.raft.trigger().snapshot().await.map_err(|_| ClusterError::Stopping)
+        self.on_raft_runtime(|membership| async move { membership.snapshot().await }).await
     }
 
     /// Adds a node that receives the log and does not vote. Only on the leader; may be repeated.
@@ -398,35 +406,13 @@ impl Store {
             .await
     }
 
-    /// Hands leadership over to another voter. Only on the leader. Whatever enters the log while the target asks for
-    /// votes makes it fail, so a failed attempt is made again as long as this node leads.
+    /// Hands leadership over to another voter. Only on the leader.
     ///
     /// # Errors
     /// When the target is no voter or does not take over in time; then this node may or may not still lead.
     pub async fn transfer_leadership(&self, target: u64) -> Result<(), ClusterError> {
-        let mut attempt = 1;
-        loop {
-            let result = self
-                .on_raft_runtime(
-                    move |membership| async move { membership.transfer_leadership(target).await },
-                )
-                .await;
-            if !matches!(result, Err(ClusterError::NotTakenOver(_))) {
-                return result;
-            }
-            // The target may have won late, or nobody may lead for a moment.
-            let mut server = self.inner.raft.server_metrics();
-            let led = reached(&mut server, |metrics| metrics.current_leader.is_some());
-            let _ = timeout(STATUS_TIMEOUT, led).await;
-            let status = self.status();
-            if status.leader == Some(target) {
-                return Ok(());
-            }
-            if attempt >= HAND_OVER_ATTEMPTS || status.leader != Some(status.node_id) {
-                return result;
-            }
-            attempt += 1;
-        }
+        self.on_raft_runtime(move |membership| async move { membership.transfer_leadership(target).await })
+            .await
     }
 
     /// Hands leadership to the voter with the most complete log if this node leads. A failure is logged.

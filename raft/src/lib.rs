@@ -13,6 +13,7 @@ mod election;
 mod fault;
 #[doc(hidden)]
 pub mod history;
+mod identity;
 #[doc(hidden)]
 pub mod log_store;
 mod membership;

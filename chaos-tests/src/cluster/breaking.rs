@@ -54,6 +54,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until a node has ended by itself; returns how.
+    ///
+    /// # Errors
+    /// If it still runs after the limit, or was not running.
+    pub async fn ended(&mut self, id: u64) -> Result<ExitStatus> {
+        let pids = self.pids(&[id])?;
+        let gone = || async { pids.iter().all(|pid| !process::is_alive(*pid)).then_some(()) };
+        wait::until("a node to end by itself", START_LIMIT, gone).await.with_context(|| self.logs())?;
+        let status = self.reap(id)?;
+        self.note_majority();
+        status.context("the node was not running")
+    }
+
     /// Waits for a node to end by itself; false if it has not after `limit`.
     ///
     /// # Errors

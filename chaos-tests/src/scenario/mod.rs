@@ -10,6 +10,7 @@ pub mod killed_while_writing;
 pub mod leader_gap;
 pub mod leader_killed;
 pub mod measure;
+pub mod membership;
 pub mod mixed;
 pub mod no_majority;
 pub mod planted;

@@ -3,6 +3,7 @@
 mod damage;
 mod death;
 mod freeze;
+mod membership;
 mod mixed;
 mod partition;
 mod planted;

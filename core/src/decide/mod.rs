@@ -13,6 +13,7 @@ mod last_access;
 pub mod lifecycle;
 pub mod limits;
 mod login;
+pub mod membership;
 pub mod once;
 pub mod pin;
 pub mod realm;

@@ -6,6 +6,7 @@
 
 mod challenge;
 mod configuration;
+mod node;
 mod token;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use challenge::{ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
+pub use node::{InvitationV1, NodeEntry, NodeMemberV1, NodesV1};
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
 /// The place of a record. Ordered, so that listings and snapshots are the same on every node.
@@ -43,6 +45,8 @@ pub enum Key {
     ClusterSecret(Arc<str>),
     /// The answer to a request that may be repeated, by a hash of who asked and the key the client gave it.
     Reply(Arc<str>),
+    /// The nodes of the cluster; there is one such record.
+    Nodes,
 }
 
 /// A record. Cheap to clone: the contents are shared.
@@ -68,6 +72,8 @@ pub enum Record {
     ClusterSecret(Arc<ClusterSecretV1>),
     /// Under [`Key::Reply`].
     Reply(Arc<ReplyV1>),
+    /// Under [`Key::Nodes`].
+    Nodes(Arc<NodesV1>),
 }
 
 /// A set of keys with a revision of its own, derived from the records, so that a decision notices when something
@@ -122,7 +128,8 @@ impl Record {
                 | Self::Challenge(_)
                 | Self::Revocation(_)
                 | Self::ClusterSecret(_)
-                | Self::Reply(_),
+                | Self::Reply(_)
+                | Self::Nodes(_),
                 _,
             ) => Vec::new(),
         }
@@ -141,7 +148,8 @@ impl Record {
             | Self::Resolver(_)
             | Self::Setting(_)
             | Self::Admin(_)
-            | Self::ClusterSecret(_) => None,
+            | Self::ClusterSecret(_)
+            | Self::Nodes(_) => None,
         }
     }
 }

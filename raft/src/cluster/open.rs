@@ -21,6 +21,7 @@ use crate::{
     election::{ElectionDriver, Heard},
     fault,
     history::{ChainedRow, History, HistoryError},
+    identity::{IdentityError, OwnIdentity},
     log_store::{LogOpenError, LogReader, LogStore},
     membership::Membership,
     proposer::Proposer,
@@ -28,9 +29,11 @@ use crate::{
     sessions::Sessions,
     snapshot::{SnapshotDir, SnapshotError},
     state_store::{HistorySink, Published, StateStore},
+    status::Member,
     transport::{
         client::{Network, Peers},
         forward::Forwarder,
+        joining::JoinQueue,
         server::{self, Service},
     },
     type_config::{ClusterId, NodeId, TypeConfig},
@@ -61,6 +64,9 @@ pub enum OpenError {
     /// The log refuses to open.
     #[error(transparent)]
     Log(#[from] LogOpenError),
+    /// The data directory is not this node's, or not complete.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A snapshot cannot be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -85,6 +91,7 @@ pub enum OpenError {
 
 /// What is on the disk.
 struct Disk {
+    own: Arc<OwnIdentity>,
     log: LogStore,
     reader: LogReader,
     wal: Arc<WalMetrics>,
@@ -95,11 +102,13 @@ struct Disk {
 }
 
 fn open_disk(config: &StoreConfig, cluster: ClusterId) -> Result<Disk, OpenError> {
+    let own = OwnIdentity::open(&config.data_dir, cluster, config.node_id)?;
     let log = LogStore::open(WalConfig::new(&config.data_dir, cluster, config.node_id))?;
     let snapshots = SnapshotDir::open(&config.data_dir.join("snapshots"), cluster)?;
     let history = Arc::new(History::open(&config.data_dir.join("history"))?);
     let state = StateStore::open(snapshots.clone(), sink(history.clone()))?;
     Ok(Disk {
+        own,
         reader: log.reader(),
         wal: log.metrics(),
         published: state.published(),
@@ -172,6 +181,7 @@ pub(super) async fn open(config: StoreConfig) -> Result<Store, OpenError> {
 
 /// What the rest is built on.
 struct Foundation {
+    own: Arc<OwnIdentity>,
     config: StoreConfig,
     runtime: OwnRuntime,
     listen_addr: SocketAddr,
@@ -196,12 +206,13 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let listen_addr = listener.local_addr().map_err(listen_error)?;
     let server = server::server(&config).map_err(|error| OpenError::Certificates(error.into()))?;
-    let peers = Arc::new(Peers::new(&config, cluster));
+    let peers = Arc::new(Peers::new(&config, cluster, disk.own.clone()));
     let raft = Raft::new(config.node_id, raft_config(&config)?, Network(peers.clone()), disk.log, disk.state)
         .await
         .map_err(|error: Fatal<NodeId>| OpenError::Raft(error.to_string()))?;
     let (store, service) = assemble(
         Foundation {
+            own: disk.own,
             config,
             runtime,
             listen_addr,
@@ -225,8 +236,19 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
 
 /// Puts the parts together and starts their tasks.
 fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
-    let Foundation { config, runtime, listen_addr, raft, peers, snapshots, published, history, log, wal } =
-        base;
+    let Foundation {
+        own,
+        config,
+        runtime,
+        listen_addr,
+        raft,
+        peers,
+        snapshots,
+        published,
+        history,
+        log,
+        wal,
+    } = base;
     let (node, timing) = (config.node_id, config.timing);
     let heard = Arc::new(Heard::new());
     let clock = Arc::new(Clock::default());
@@ -238,12 +260,17 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let sessions = Arc::new(Sessions::new(node, proposer.clone()));
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
+    let (joining, join_requests) = JoinQueue::new();
     let service = Service {
         raft: raft.clone(),
         cluster,
         cluster_name: config.cluster_id.clone(),
         node,
         timing,
+        own: own.clone(),
+        peers: peers.clone(),
+        membership: membership.clone(),
+        joining,
         heard: heard.clone(),
         batcher: batcher.clone(),
         read_indexes: own_reads,
@@ -252,19 +279,11 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
-    let driver =
-        ElectionDriver { raft: raft.clone(), peers: peers.clone(), heard: heard.clone(), timing, node };
-    tokio::spawn(driver.run());
-    let repair = HistoryRepair {
-        node,
-        raft: raft.clone(),
-        peers: peers.clone(),
-        published: published.clone(),
-        history: history.clone(),
-    };
-    tokio::spawn(repair.run());
     let inner = Inner {
         node,
+        own,
+        place: Member { raft_addr: config.advertise.clone(), api_url: config.api_url.clone() },
+        join_requests: Mutex::new(Some(join_requests)),
         timing,
         commit_timeout: config.commit_timeout,
         listen_addr,
@@ -283,6 +302,27 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         counters: CommitCounters::default(),
         runtime,
     };
+    start_drivers(&inner);
     maintenance::start(&inner, &config, &forwarder, &proposer);
     (Store { inner: Arc::new(inner) }, service)
+}
+
+/// Starts what stands for election, and what completes the history.
+fn start_drivers(inner: &Inner) {
+    let driver = ElectionDriver {
+        raft: inner.raft.clone(),
+        peers: inner.peers.clone(),
+        heard: inner.heard.clone(),
+        timing: inner.timing,
+        node: inner.node,
+    };
+    tokio::spawn(driver.run());
+    let repair = HistoryRepair {
+        node: inner.node,
+        raft: inner.raft.clone(),
+        peers: inner.peers.clone(),
+        published: inner.published.clone(),
+        history: inner.history.clone(),
+    };
+    tokio::spawn(repair.run());
 }

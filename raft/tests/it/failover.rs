@@ -46,11 +46,12 @@ async fn leadership_is_handed_over_without_a_lost_commit() {
 #[tokio::test]
 async fn leadership_is_handed_over_among_five_nodes() {
     let nodes = Nodes::cluster(5, |_| {}).await;
-    let first = nodes.leader().await;
-    let target = nodes.a_follower().await;
-    committed(nodes.get(target).commit(set("t", 1)).await);
-    nodes.hand_over(target).await;
-    committed(nodes.get(first).commit(set("t", 2)).await);
+    for round in 1..=5 {
+        let leader = nodes.leader().await;
+        let target = 1 + (leader + 1) % 5;
+        nodes.hand_over(target).await;
+        committed(nodes.get(leader).commit(set("t", round)).await);
+    }
 }
 
 #[tokio::test]

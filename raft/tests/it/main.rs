@@ -1,6 +1,8 @@
 //! Integration tests of the store.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod conformance;

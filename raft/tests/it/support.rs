@@ -23,6 +23,8 @@ use tessera_raft::{
 use tokio::time::Instant;
 
 pub(crate) const CLUSTER: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+/// All nodes of a test belong to one cluster from the start.
+const GENESIS: [u8; 16] = [7; 16];
 /// Far more than anything here needs, for machines that are busy.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -50,7 +52,8 @@ impl Pki {
     pub(crate) fn node(&self, node: u64, cluster: &str) -> NodeTls {
         let name = format!("node-{node}.{cluster}.tessera");
         let key = KeyPair::generate().unwrap();
-        let cert = CertificateParams::new(vec![name]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let names = vec![name, format!("member.{cluster}.tessera")];
+        let cert = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
         NodeTls {
             ca_pem: self.ca_pem.clone().into_bytes(),
             cert_pem: cert.pem().into_bytes(),
@@ -107,6 +110,7 @@ impl Nodes {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
+        store.admit(GENESIS).await.unwrap();
         self.addresses.insert(node, store.listen_addr());
         self.running.insert(node, store.clone());
         store
