@@ -26,12 +26,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::environment::Choices;
+use crate::wait;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 
 /// Chunks on their way; beyond this the sender has to wait, as on a real link.
 const IN_FLIGHT: usize = 64;
+
+/// How long to wait when accepting a connection has failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// What TCP waits at least before it sends a lost packet again (Linux: `TCP_RTO_MIN`).
 const RETRANSMISSION: Duration = Duration::from_millis(200);
@@ -196,6 +200,8 @@ impl Proxy {
                     connections.spawn(self.connect(from, stream, &mut choices));
                 }
                 Some(_) = connections.join_next() => {}
+                // No connection could be accepted, for want of file descriptors perhaps.
+                else => wait::pause(ACCEPT_AGAIN).await,
             }
         }
     }

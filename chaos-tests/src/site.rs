@@ -98,17 +98,9 @@ impl Site {
             }
             wait::pause(PAUSE_BEFORE_REPEATING).await;
         };
-        let (serial, sent, node) = (token.serial.clone(), Sent::Right(counter), self.node);
-        let ended = self.history.now();
-        self.history.attempt(Attempt {
-            serial,
-            kind: token.kind,
-            sent,
-            node,
-            started,
-            ended,
-            outcome: outcome.clone(),
-        });
+        let (serial, kind, node) = (token.serial.clone(), token.kind, self.node);
+        let (sent, ended) = (Sent::Right(counter), self.history.now());
+        self.history.attempt(Attempt { serial, kind, sent, node, started, ended, outcome: outcome.clone() });
         outcome
     }
 

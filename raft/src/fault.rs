@@ -3,7 +3,8 @@
 //! A node of a debug build whose environment has `TESSERA_TEST_FAULTS=<file>` reads that file many times a second. It
 //! holds one fault per line, `name` or `name number`; a missing file means none. Three of them are defects which this
 //! crate must not have: the chaos tests plant them to show that they would be noticed. In a release build the variable
-//! means nothing, and every question below has a constant answer.
+//! means nothing, and every question below has a constant answer: there [`crate::state::State::apply`] depends on
+//! nothing but its arguments, as it must.
 
 use std::{io, time::Duration};
 

@@ -24,10 +24,10 @@ const REQUESTS_BEFORE: usize = 200;
 
 /// How long an entry is reported durable before it is written: well below an election timeout, since all that the log
 /// does waits meanwhile.
-const REPORTED_EARLY: &str = "report-before-flush-ms 120";
+const REPORTED_EARLY: &str = "report-before-flush-ms 200";
 
-/// A kill may hit a moment in which nothing is waiting to be written; after so many it has not.
-const KILLS_MAX: usize = 6;
+/// A kill may hit a moment in which nothing acknowledged is waiting to be written; one of so many does not.
+const KILLS_MAX: usize = 15;
 
 /// How often the answers of the leader get lost.
 const ROUNDS: usize = 6;
