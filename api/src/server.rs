@@ -185,7 +185,7 @@ fn stop_listening(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 /// the accept queue and the end. Such a client tries again after a moment and is told that nobody listens.
 #[cfg(target_os = "linux")]
 fn refuse_handshakes(listener: &std::net::TcpListener) {
-    /// `BPF_RET | BPF_K` of linux/bpf_common.h: keep this many bytes of the packet.
+    /// `BPF_RET | BPF_K` of `linux/bpf_common.h`: keep this many bytes of the packet.
     const RETURN: u16 = 0x06;
     let nothing = socket2::SockFilter::new(RETURN, 0, 0, 0);
     if let Err(error) = socket2::SockRef::from(listener).attach_filter(&[nothing]) {
