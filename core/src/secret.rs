@@ -122,9 +122,12 @@ impl fmt::Debug for Sealed {
 }
 
 /// A PIN as it is stored: salted HMAC-SHA-256 under a key derived from the cluster key.
+///
+/// A hash cannot be made again without the PIN. When the cluster key is replaced, the PIN key derived from it is therefore
+/// kept as a cluster secret under the new one ([`crate::decide::rotation`]).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinHash {
-    /// The key the MAC was made with.
+    /// The cluster key whose PIN key the MAC was made with.
     pub key: KeyId,
     /// Random salt of this PIN.
     pub salt: [u8; 16],
@@ -151,13 +154,20 @@ pub enum SealError {
 
 struct ClusterKey {
     seal: Aes256Gcm,
-    pin: Hmac<Sha256>,
     check: [u8; 8],
+}
+
+/// The key under which PINs are hashed while a cluster key is current.
+struct PinKey {
+    bytes: Zeroizing<[u8; 32]>,
+    mac: Hmac<Sha256>,
 }
 
 /// The cluster keys a node holds, ready for use. New secrets are sealed under the active one.
 pub struct Keyring {
     keys: BTreeMap<KeyId, ClusterKey>,
+    /// Those derived from `keys`, and those the cluster keeps of keys that are gone.
+    pins: BTreeMap<KeyId, PinKey>,
     active: KeyId,
 }
 
@@ -182,17 +192,25 @@ fn unreachable_key_length() -> Hmac<Sha256> {
     panic!("HMAC refused a key")
 }
 
+/// HMAC-SHA-256 (RFC 2104) of the parts, one behind the other.
+#[must_use]
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = mac_with(key);
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
 fn derive(master: &[u8; 32], label: &str) -> Zeroizing<[u8; 32]> {
-    let mut mac = mac_with(master);
-    mac.update(label.as_bytes());
-    Zeroizing::new(mac.finalize().into_bytes().into())
+    Zeroizing::new(hmac_sha256(master, &[label.as_bytes()]))
 }
 
 impl Keyring {
     /// A keyring of one key.
     #[must_use]
     pub fn new(active: KeyId, master: &[u8; 32]) -> Self {
-        let mut ring = Self { keys: BTreeMap::new(), active };
+        let mut ring = Self { keys: BTreeMap::new(), pins: BTreeMap::new(), active };
         ring.add(active, master);
         ring
     }
@@ -204,10 +222,19 @@ impl Keyring {
         let check = derive(master, "tessera check 1");
         let mut short = [0; 8];
         short.copy_from_slice(check.first_chunk::<8>().unwrap_or(&[0; 8]));
-        self.keys.insert(
-            id,
-            ClusterKey { seal: Aes256Gcm::new((&*seal).into()), pin: mac_with(pin.as_slice()), check: short },
-        );
+        self.keys.insert(id, ClusterKey { seal: Aes256Gcm::new((&*seal).into()), check: short });
+        self.add_pin_key(id, &pin);
+    }
+
+    /// Adds the PIN key of a cluster key that need not be held any more.
+    pub fn add_pin_key(&mut self, id: KeyId, bytes: &[u8; 32]) {
+        self.pins.insert(id, PinKey { bytes: Zeroizing::new(*bytes), mac: mac_with(bytes) });
+    }
+
+    /// The PIN key of a cluster key.
+    #[must_use]
+    pub fn pin_key(&self, id: KeyId) -> Option<&[u8; 32]> {
+        self.pins.get(&id).map(|key| &*key.bytes)
     }
 
     /// Makes an already added key the one new secrets are sealed under; an unknown id changes nothing.
@@ -229,6 +256,11 @@ impl Keyring {
         self.keys.get(&id).map(|key| key.check)
     }
 
+    /// The ids of all keys held, each with its [check value](Self::check_value).
+    pub fn check_values(&self) -> impl Iterator<Item = (KeyId, [u8; 8])> {
+        self.keys.iter().map(|(id, key)| (*id, key.check))
+    }
+
     fn key(&self, id: KeyId) -> Result<&ClusterKey, SealError> {
         self.keys.get(&id).ok_or(SealError::UnknownKey(id))
     }
@@ -244,13 +276,28 @@ impl Keyring {
         plaintext: &[u8],
         nonce: [u8; 12],
     ) -> Result<Sealed, SealError> {
+        self.seal_under(self.active, purpose, identity, plaintext, nonce)
+    }
+
+    /// Seals a secret under a certain key, which is about to become the active one. The nonce must be fresh random bytes.
+    ///
+    /// # Errors
+    /// When that key is missing or the plaintext is longer than GCM allows.
+    pub fn seal_under(
+        &self,
+        key: KeyId,
+        purpose: Purpose,
+        identity: &str,
+        plaintext: &[u8],
+        nonce: [u8; 12],
+    ) -> Result<Sealed, SealError> {
         let aad = purpose.bind(identity);
         let ciphertext = self
-            .key(self.active)?
+            .key(key)?
             .seal
             .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
-            .map_err(|_| SealError::Damaged(self.active))?;
-        Ok(Sealed { key: self.active, nonce, ciphertext: ciphertext.into_boxed_slice() })
+            .map_err(|_| SealError::Damaged(key))?;
+        Ok(Sealed { key, nonce, ciphertext: ciphertext.into_boxed_slice() })
     }
 
     /// Opens a sealed secret.
@@ -289,7 +336,7 @@ impl Keyring {
     }
 
     fn pin_mac(&self, id: KeyId, pin: &str, salt: &[u8; 16]) -> Result<[u8; 32], SealError> {
-        let mut mac = self.key(id)?.pin.clone();
+        let mut mac = self.pins.get(&id).ok_or(SealError::UnknownKey(id))?.mac.clone();
         mac.update(salt);
         mac.update(pin.as_bytes());
         Ok(mac.finalize().into_bytes().into())
@@ -333,6 +380,19 @@ mod tests {
         for wrong in ["", "123", "12345", "1235"] {
             assert!(!ring().verify_pin(&hash, wrong).unwrap(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_pin_verifies_with_the_pin_key_alone() {
+        let old = ring();
+        let hash = old.hash_pin("1234", [3; 16]).unwrap();
+        let mut next = Keyring::new(KeyId(2), &[9; 32]);
+        assert_eq!(next.verify_pin(&hash, "1234"), Err(SealError::UnknownKey(KeyId(1))));
+        next.add_pin_key(KeyId(1), old.pin_key(KeyId(1)).unwrap());
+        assert!(next.verify_pin(&hash, "1234").unwrap());
+        assert!(!next.verify_pin(&hash, "1235").unwrap());
+        assert_eq!(next.hash_pin("1234", [3; 16]).unwrap().key, KeyId(2));
+        assert_eq!(next.check_value(KeyId(1)), None, "a PIN key is no cluster key");
     }
 
     #[test]

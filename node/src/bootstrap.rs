@@ -42,7 +42,7 @@ pub(crate) async fn complete_first_start(node: Node) {
     }
     let request = Bootstrap { admin: node.config().admin.first.clone() };
     let caller = Caller { action: "bootstrap".to_owned(), ..Caller::default() };
-    while keys::check(&*node.store().view(), node.keyring()) == KeyCheck::Unknown {
+    while keys::check(&*node.store().view(), &node.keyring()) == KeyCheck::Unknown {
         match node.run(request.clone(), caller.clone()).await {
             Ok(Ok(_)) => return tracing::info!("the first start of the cluster is complete"),
             Ok(Err(refusal)) => {

@@ -8,14 +8,17 @@
 //! [`Node::start`].
 
 mod background;
+pub mod backup;
 mod bootstrap;
 pub mod config;
 pub mod entropy;
 pub mod file;
+mod keyring;
 pub mod keys;
 mod lane;
 mod metrics;
 mod node;
+mod rotation;
 mod run;
 pub mod telemetry;
 #[doc(hidden)]
@@ -25,4 +28,5 @@ pub mod tls;
 pub use config::NodeConfig;
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
+pub use rotation::KeyStatus;
 pub use run::{RunDefect, RunError};

@@ -21,7 +21,7 @@ const INDEX_REVISIONS: u8 = 3;
 const SESSIONS: u8 = 4;
 
 /// The format level of the sections as written by this version.
-const FEATURE_LEVEL: u32 = 1;
+pub(crate) const FEATURE_LEVEL: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct CountersV1 {

@@ -6,6 +6,7 @@
 
 mod challenge;
 mod configuration;
+mod sealed;
 mod token;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use challenge::{ChallengeV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
+pub use sealed::Visit;
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
 /// The place of a record. Ordered, so that listings and snapshots are the same on every node.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use openraft::{Config, Raft, SnapshotPolicy, error::Fatal, storage::RaftLogStorage};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -237,6 +238,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let sessions = Arc::new(Sessions::new(node, proposer.clone()));
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
+    let announcement = Arc::new(ArcSwap::default());
     let service = Service {
         raft: raft.clone(),
         cluster,
@@ -248,6 +250,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         read_indexes: own_reads,
         snapshots,
         history: history.reader(),
+        announcement: announcement.clone(),
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
@@ -280,6 +283,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         sessions,
         membership,
         counters: CommitCounters::default(),
+        announcement,
         runtime,
     };
     maintenance::start(&inner, &config, &forwarder, &proposer);

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt};
 use openraft::{Raft, ServerState, Snapshot, SnapshotMeta, StoredMembership, raft::AppendEntriesResponse};
 use tokio::{net::TcpListener, sync::mpsc, task::spawn_blocking};
@@ -62,6 +63,8 @@ pub(crate) struct Service {
     pub(crate) read_indexes: ReadIndexes,
     pub(crate) snapshots: SnapshotDir,
     pub(crate) history: HistoryReader,
+    /// What is answered about the program above.
+    pub(crate) announcement: Arc<ArcSwap<String>>,
     /// Node ids by certificate; reading a certificate for every message would be a waste.
     pub(crate) senders: Mutex<BTreeMap<Vec<u8>, Option<NodeId>>>,
     /// One snapshot is received at a time.
@@ -327,6 +330,7 @@ impl proto::store_server::Store for Service {
             applied_index: metrics.last_applied.map_or(0, |id| id.index),
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             version: status::VERSION.to_owned(),
+            announcement: self.announcement.load().to_string(),
         }))
     }
 }
