@@ -1,5 +1,8 @@
 //! `GET /cluster/status`: what every member of the cluster says about itself.
 
+pub(crate) mod backup;
+pub(crate) mod keys;
+
 use serde::Serialize;
 
 use crate::call::Call;

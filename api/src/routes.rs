@@ -63,6 +63,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/readyz", Get, Open, health::ready)
         .add("/metrics", Get, Open, metrics::metrics)
         .add("/cluster/status", Get, AdminLocal, cluster::status)
+        .add("/cluster/backup", Post, Admin, cluster::backup::backup)
+        .add("/cluster/keys", Get, Admin, cluster::keys::status)
+        .add("/cluster/keys/rotate", Post, Admin, cluster::keys::rotate)
         .add("/", Get, Open, root)
         .finish()
 }

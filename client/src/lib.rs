@@ -28,11 +28,13 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod builder;
 mod client;
 mod cluster;
 mod config;
 mod error;
+mod keys;
 mod lenient;
 mod realm;
 mod reply;
@@ -45,10 +47,12 @@ mod transport;
 mod user;
 mod validate;
 
+pub use backup::Download;
 pub use builder::{ClientBuilder, UrlChoice};
 pub use client::{Client, Method};
 pub use cluster::{ClusterStatus, NodeHealth, NodeStatus};
 pub use error::ClientError;
+pub use keys::{KeyHolder, KeyState, KeyStatus, KeySwitch};
 pub use realm::Realm;
 pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};
 pub use secret::Secret;

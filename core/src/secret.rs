@@ -210,9 +210,15 @@ impl Keyring {
     /// A keyring of one key.
     #[must_use]
     pub fn new(active: KeyId, master: &[u8; 32]) -> Self {
-        let mut ring = Self { keys: BTreeMap::new(), pins: BTreeMap::new(), active };
+        let mut ring = Self::empty(active);
         ring.add(active, master);
         ring
+    }
+
+    /// A keyring without keys, which the active one is still to be added to.
+    #[must_use]
+    pub const fn empty(active: KeyId) -> Self {
+        Self { keys: BTreeMap::new(), pins: BTreeMap::new(), active }
     }
 
     /// Adds another key (an older one during a rotation, or the next one).

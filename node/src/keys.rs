@@ -136,12 +136,12 @@ impl ClusterKeys {
         if !self.keys.contains_key(&id) {
             return Err("is not in it");
         }
-        if self.keys.len() == 1 {
+        let Some(newest) = self.keys.keys().rev().find(|other| **other != id).copied() else {
             return Err("is the only one in it");
-        }
+        };
         self.keys.remove(&id);
-        if let Some((newest, _)) = self.keys.last_key_value().filter(|_| self.active == id) {
-            self.active = *newest;
+        if self.active == id {
+            self.active = newest;
         }
         Ok(())
     }
@@ -159,11 +159,6 @@ impl ClusterKeys {
             same &= equal(known.as_slice(), key.as_slice());
         }
         same
-    }
-
-    /// Forgets a key whatever follows from that.
-    pub(crate) fn forget(&mut self, id: KeyId) {
-        self.keys.remove(&id);
     }
 
     /// The key new secrets are sealed under.
@@ -272,9 +267,7 @@ impl ClusterKeys {
     /// The keys ready for use.
     #[must_use]
     pub fn keyring(&self) -> Keyring {
-        let none = Zeroizing::new([0; KEY_BYTES]);
-        let active = self.keys.get(&self.active).unwrap_or(&none);
-        let mut ring = Keyring::new(self.active, active);
+        let mut ring = Keyring::empty(self.active);
         for (id, key) in &self.keys {
             ring.add(*id, key);
         }

@@ -94,12 +94,12 @@ impl Node {
         }
         let mut problems = Vec::new();
         for (nodes, problem) in [
-            (without, "do not hold it"),
-            (other, "hold another key under this number"),
-            (silent, "do not answer"),
+            (without, "it is missing on"),
+            (other, "there is another key with this number on"),
+            (silent, "there is no answer from"),
         ] {
             if !nodes.is_empty() {
-                problems.push(format!("{} {problem}", list(&nodes)));
+                problems.push(format!("{problem} {}", list(&nodes)));
             }
         }
         if problems.is_empty() {

@@ -11,4 +11,6 @@ mod failover;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod support;
