@@ -174,13 +174,14 @@ impl Transport {
             let url = node.url.clone();
             match answered {
                 Ok(Ok(response)) => return Ok((url, response)),
-                Ok(Err(error)) => match transport_error(&url, error) {
-                    error @ ClientError::Connect { .. } => {
-                        self.avoid(node);
-                        failure = error;
+                Ok(Err(error)) => {
+                    let error = transport_error(&url, error);
+                    if !matches!(error, ClientError::Connect { .. }) {
+                        return Err(error);
                     }
-                    error => return Err(error),
-                },
+                    self.avoid(node);
+                    failure = error;
+                }
                 Err(_) => return Err(ClientError::Timeout { url }),
             }
         }

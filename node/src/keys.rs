@@ -178,9 +178,12 @@ impl ClusterKeys {
             line: 1,
             problem: KeyLineProblem::Version,
         })?;
-        Self::parse(text).map_err(|(line, problem)| match problem {
-            KeyLineProblem::NoActive => KeyFileError::NoActiveKey { path: path.to_owned() },
-            _ => KeyFileError::Line { path: path.to_owned(), line, problem },
+        Self::parse(text).map_err(|(line, problem)| {
+            let path = path.to_owned();
+            if problem == KeyLineProblem::NoActive {
+                return KeyFileError::NoActiveKey { path };
+            }
+            KeyFileError::Line { path, line, problem }
         })
     }
 

@@ -126,9 +126,11 @@ pub enum ArchiveError {
 }
 
 fn io_error(action: &'static str) -> impl Fn(io::Error) -> ArchiveError {
-    move |source| match source.kind() {
-        io::ErrorKind::UnexpectedEof => ArchiveError::Truncated,
-        _ => ArchiveError::Io { action, source },
+    move |source| {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            return ArchiveError::Truncated;
+        }
+        ArchiveError::Io { action, source }
     }
 }
 

@@ -129,10 +129,10 @@ pub enum ContainerError {
 
 impl From<ContainerError> for io::Error {
     fn from(error: ContainerError) -> Self {
-        match error {
-            ContainerError::Io { source, .. } => source,
-            other => Self::new(io::ErrorKind::InvalidData, other),
+        if let ContainerError::Io { source, .. } = error {
+            return source;
         }
+        Self::new(io::ErrorKind::InvalidData, error)
     }
 }
 
@@ -426,9 +426,11 @@ impl<R: Read> Read for Opener<R> {
 }
 
 fn read_head(input: &mut impl Read, bytes: &mut [u8]) -> Result<(), ContainerError> {
-    input.read_exact(bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ContainerError::NotABackup,
-        _ => ContainerError::Io { action: "read", source: error },
+    input.read_exact(bytes).map_err(|source| {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            return ContainerError::NotABackup;
+        }
+        ContainerError::Io { action: "read", source }
     })
 }
 

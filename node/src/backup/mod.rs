@@ -105,16 +105,15 @@ fn container_error(path: &Path) -> impl Fn(ContainerError) -> BackupError {
 /// A file's problem with its encryption arrives wrapped into the error of a read; it is unwrapped to be told as it is.
 fn archive_error(path: &Path) -> impl Fn(ArchiveError) -> BackupError {
     let path = path.to_owned();
-    move |error| match error {
-        ArchiveError::Io { source, .. }
-            if source.get_ref().is_some_and(|inner| inner.is::<ContainerError>()) =>
-        {
-            match source.into_inner().map(|inner| inner.downcast::<ContainerError>()) {
-                Some(Ok(problem)) => BackupError::Container { path: path.clone(), problem: *problem },
-                _ => BackupError::Container { path: path.clone(), problem: ContainerError::End },
-            }
+    move |error| {
+        let path = path.clone();
+        let ArchiveError::Io { action, source } = error else {
+            return BackupError::Archive { path, source: error };
+        };
+        match source.downcast::<ContainerError>() {
+            Ok(problem) => BackupError::Container { path, problem },
+            Err(source) => BackupError::Archive { path, source: ArchiveError::Io { action, source } },
         }
-        source => BackupError::Archive { path: path.clone(), source },
     }
 }
 

@@ -46,12 +46,12 @@ async fn three_nodes_go_on_from_an_archive() {
     };
     restore(&target, &bytes).unwrap();
     assert!(matches!(restore(&target, &bytes), Err(RestoreError::NotEmpty(_))));
-    let first = nodes.start(1).await;
+    nodes.start(1).await;
     nodes.leader().await;
     let state = nodes.agreed().await;
     assert_eq!((counter(&*state, "a"), counter(&*state, "restored")), (7, 1));
     assert_eq!(state.history().number, 1, "the audit trail begins anew with one row");
-    assert_eq!(first.history().range(1, 10, 10).unwrap().len(), 1);
+    assert_eq!(nodes.get(1).history().range(1, 10, 10).unwrap().len(), 1);
     for store in nodes.all() {
         let txn = increment(&*store.barrier().await.unwrap(), "a");
         committed(store.commit(txn).await);
