@@ -5,7 +5,7 @@
 //! new key reaches a running node; a key that disappeared from the file stays in memory as long as anything needs it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -89,7 +89,7 @@ impl NodeKeys {
     ///
     /// # Errors
     /// When it cannot be used; the keys stay as they are.
-    pub(crate) fn reload(&self, path: &PathBuf) -> Result<Reloaded, KeyFileError> {
+    pub(crate) fn reload(&self, path: &Path) -> Result<Reloaded, KeyFileError> {
         let file = ClusterKeys::load(path)?;
         let mut held = self.held();
         let before: BTreeSet<KeyId> = held.keys.ids().collect();

@@ -2,10 +2,22 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::site::{Site, accepted, each, enroll, serial};
 
-const TOKENS: usize = 200;
+/// Number of tokens: 200, or what `TESSERA_BACKUP_TOKENS` says, for measuring.
+fn tokens() -> usize {
+    std::env::var("TESSERA_BACKUP_TOKENS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
+}
+
+/// Does something and prints how long it took.
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    println!("{what}: {} ms", began.elapsed().as_millis());
+    result
+}
 
 /// How many OTPs of a token were used before the backup was taken.
 const fn used(number: usize) -> usize {
@@ -26,12 +38,12 @@ fn empty_cluster(place: &Path, name: &str, nodes: u16, key_of: &Site) -> Site {
 #[test]
 fn a_backup_of_a_running_cluster_becomes_a_new_cluster() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let place = tempfile::tempdir().unwrap();
+    let (place, tokens) = (tempfile::tempdir().unwrap(), tokens());
     let mut source = Site::start(place.path(), "source", 3);
     let client = runtime.block_on(source.client());
     runtime.block_on(async {
-        enroll(&client, TOKENS).await;
-        each(&client, TOKENS, |client, number| async move {
+        enroll(&client, tokens).await;
+        each(&client, tokens, |client, number| async move {
             for counter in 0..used(number) {
                 assert!(accepted(&client, number, counter).await, "{} at {counter}", serial(number));
             }
@@ -40,16 +52,17 @@ fn a_backup_of_a_running_cluster_becomes_a_new_cluster() {
     });
     let (key, file) = (source.path("backup.key"), source.path("tessera.backup"));
     source.done(&["backup", "new-key", &key]);
-    source.done(&["backup", "create", &file, "--backup-key", &key]);
+    timed("create", || source.done(&["backup", "create", &file, "--backup-key", &key]));
+    println!("{tokens} tokens: {} bytes", fs::metadata(&file).unwrap().len());
     let old_session = client.session().unwrap();
     runtime.block_on(async { assert!(accepted(&client, 0, used(0)).await, "after the backup") });
 
     let cluster_key = source.path("cluster.key");
     let verify = ["backup", "verify", &file, "--backup-key", &key, "--cluster-key", &cluster_key];
-    let content = source.json(&verify);
-    assert_eq!(content["counts"]["tokens"], TOKENS);
+    let content = timed("verify", || source.json(&verify));
+    assert_eq!(content["counts"]["tokens"], tokens);
     assert_eq!((&content["keys"][0]["id"], &content["keys"][0]["opened"]), (&1.into(), &true.into()));
-    assert_eq!(content["keys"][0]["pins"], TOKENS);
+    assert_eq!(content["keys"][0]["pins"], tokens);
     let shown = source.done(&["key", "show", &cluster_key]);
     assert!(shown.contains(content["keys"][0]["check"].as_str().unwrap()), "{shown}");
     let bytes = fs::read(&file).unwrap();
@@ -65,18 +78,18 @@ fn a_backup_of_a_running_cluster_becomes_a_new_cluster() {
 
     let mut target = empty_cluster(place.path(), "target", 3, &source);
     let arguments = restore(&target.path("node-1/node.toml"), &[]);
-    let report = target.json(&as_arguments(&arguments));
+    let report = timed("restore", || target.json(&as_arguments(&arguments)));
     assert_eq!(report["from_cluster"], content["cluster"]);
     assert_ne!(report["cluster"], content["cluster"]);
     let message = target.refused(&as_arguments(&arguments));
     assert!(message.contains("is not empty"), "{message}");
-    target.resume();
+    timed("start of three nodes", || target.resume());
     runtime.block_on(async {
         let stale = target.client().await;
         stale.set_session(Some(old_session));
         assert!(stale.key_status().await.is_err(), "a session of the old cluster");
         let client = target.client().await;
-        each(&client, TOKENS, |client, number| async move {
+        each(&client, tokens, |client, number| async move {
             let next = used(number);
             if next > 0 {
                 assert!(!accepted(&client, number, next - 1).await, "{} before the backup", serial(number));
@@ -105,7 +118,7 @@ fn with_a_margin(
     let mut careful = empty_cluster(place, "careful", 1, source);
     let arguments = restore(&careful.path("node-1/node.toml"), &["--advance-counters", "2"]);
     let report = careful.json(&as_arguments(&arguments));
-    assert_eq!(report["advanced"], TOKENS);
+    assert_eq!(report["advanced"], tokens());
     careful.resume();
     runtime.block_on(async {
         let client = careful.client().await;

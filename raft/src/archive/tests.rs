@@ -102,7 +102,7 @@ fn blocks_left_out_or_exchanged_are_noticed() {
         let without: Vec<usize> = all.iter().copied().filter(|other| *other != at).collect();
         assert!(read(&joined(&without)).is_err(), "without part {at}");
     }
-    let mut exchanged = all.clone();
+    let mut exchanged = all;
     exchanged.swap(1, 2);
     assert!(read(&joined(&exchanged)).is_err());
 }
