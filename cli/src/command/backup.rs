@@ -164,7 +164,7 @@ impl Create {
             return Err(error);
         }
         let content = writer.finish(&secret)?;
-        show(connection.format(), &self.file, &content, false)?;
+        show(connection.format(), &self.file, &content, content.included_keys.is_some())?;
         if connection.format() == Format::Text && content.included_keys.is_none() {
             output::note("The cluster key is not in this file. Keep a copy of it in another place.");
         }
@@ -182,12 +182,7 @@ impl Verify {
         if !checked {
             return Ok(());
         }
-        let unreadable: u64 = content.keys.iter().map(|key| key.unreadable).sum();
-        anyhow::ensure!(unreadable == 0, "{unreadable} secrets in the backup do not open");
-        let missing = content.keys.iter().find(|key| key.sealed > 0 && !key.held);
-        let missing = missing.map(|key| key.id.0).unwrap_or_default();
-        anyhow::ensure!(missing == 0, "the cluster key file lacks key {missing}");
-        Ok(())
+        Ok(content.require_keys()?)
     }
 }
 

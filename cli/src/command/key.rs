@@ -187,7 +187,7 @@ impl Rotate {
         let removable: Vec<u64> = former.map(|key| key.id).collect();
         match format {
             Format::Json => {
-                output::json(&json!({ "current": switch.to, "stale": 0, "removable": removable }))?
+                output::json(&json!({ "current": switch.to, "stale": 0, "removable": removable }))?;
             }
             Format::Text => {
                 output::line(&format!("everything is sealed under key {}", switch.to));

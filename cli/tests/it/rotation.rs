@@ -68,6 +68,43 @@ fn separate_key_file(site: &mut Site) {
     site.resume();
 }
 
+/// The rotation is what is seen in the records; whoever leads goes on with it.
+#[test]
+fn a_rotation_goes_on_when_the_leader_dies_right_after_the_switch() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let site = Site::start(place.path(), "cluster", 3);
+    let client = runtime.block_on(site.client());
+    runtime.block_on(enroll(&client, 50));
+    site.done(&["key", "add", &site.path("cluster.key")]);
+    let newest_held_by = |count: usize| {
+        let status = runtime.block_on(client.key_status()).unwrap();
+        status.nodes.iter().filter(|node| node.keys.contains(&2)).count() == count
+    };
+    until("all nodes have read the new key", || newest_held_by(3));
+    let leader = site.json(&["cluster", "status"])["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|node| node["role"] == "leader")
+        .and_then(|node| node["id"].as_u64())
+        .unwrap();
+    let switch = runtime.block_on(client.rotate_key(Some(2))).unwrap();
+    assert_eq!((switch.from, switch.to), (1, 2));
+    site.kill(leader);
+    until("everything is sealed under the new key", || {
+        runtime
+            .block_on(client.key_status())
+            .is_ok_and(|status| status.current == Some(2) && status.stale == 0)
+    });
+    for number in 0..50 {
+        let pass =
+            tessera_client::CheckRequest::serial(serial(number), format!("{}{}", crate::site::PIN, OTPS[0]));
+        let accepted = || runtime.block_on(client.check_s(&pass));
+        assert!(accepted().is_ok_and(|verdict| matches!(verdict, tessera_client::Verdict::Accepted { .. })));
+    }
+}
+
 #[test]
 fn the_cluster_key_is_replaced_while_users_log_in() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -63,6 +63,15 @@ impl Site {
         self.dev.take().unwrap().stop();
     }
 
+    /// Kills a node.
+    pub(crate) fn kill(&self, id: u64) {
+        let file = std::fs::read(self.folder.join("cluster.json")).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        let node = file["nodes"].as_array().unwrap().iter().find(|node| node["id"] == id).unwrap();
+        let pid = node["pid"].as_u64().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().unwrap().to_owned()
     }

@@ -23,6 +23,30 @@ pub struct Content {
     pub keys: Vec<KeyReport>,
 }
 
+impl Content {
+    /// Whether everything in the backup can be used with the keys that were given or are included.
+    ///
+    /// # Errors
+    /// [`BackupError::WrongKeys`] with the key that is missing, or that something does not open under.
+    pub fn require_keys(&self) -> Result<(), BackupError> {
+        for key in self.keys.iter().filter(|key| key.sealed > 0) {
+            if !key.held {
+                return Err(BackupError::WrongKeys(format!(
+                    "the cluster key file lacks key {}, under which secrets in the backup are sealed",
+                    key.id.0
+                )));
+            }
+            if key.unreadable > 0 {
+                return Err(BackupError::WrongKeys(format!(
+                    "{} secrets in the backup do not open under key {}",
+                    key.unreadable, key.id.0
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A key the content of a backup needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyReport {
@@ -79,7 +103,7 @@ pub fn inspect(
 }
 
 /// Refuses keys that are not those the archive was written under. A missing one is no mistake here.
-pub(super) fn check_keys(header: &ArchiveHeader, ring: &Keyring) -> Result<(), BackupError> {
+fn check_keys(header: &ArchiveHeader, ring: &Keyring) -> Result<(), BackupError> {
     for key in &header.keys {
         let held = ring.check_value(KeyId(key.id));
         if held.is_some_and(|held| !key.check.is_empty() && held.as_slice() != key.check.as_slice()) {

@@ -180,8 +180,10 @@ impl BackupWriter {
             let file = out.into_inner().map_err(|error| io_error("write", &draft)(error.into_error()))?;
             file.sync_all().map_err(io_error("write", &draft))?;
             let content = inspect(&draft, secret, None)?;
-            // Not `rename`, which would replace a file that has appeared meanwhile.
-            std::fs::hard_link(&draft, &path).map_err(io_error("write", &path))?;
+            if content.included_keys.is_some() {
+                content.require_keys()?;
+            }
+            name(&draft, &path).map_err(io_error("write", &path))?;
             Ok(content)
         };
         let result = finished();
@@ -200,6 +202,17 @@ impl BackupWriter {
     pub fn discard(self) {
         // A file that cannot be removed is recognised by its name, and is incomplete.
         let _ = std::fs::remove_file(&self.draft);
+    }
+}
+
+/// Gives a file its name, unless there is another one under it by now.
+fn name(draft: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(draft, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+            // A file system without hard links.
+            std::fs::rename(draft, path)
+        }
+        named => named,
     }
 }
 

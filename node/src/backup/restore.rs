@@ -9,14 +9,12 @@ use tessera_core::decide::restore::{Restore, Restored};
 use tessera_core::decide::{decide, rotation};
 use tessera_core::decision::Step;
 use tessera_core::facts::{Caller, Facts};
-use tessera_core::secret::KeyId;
 use tessera_core::time::UnixMillis;
 use tessera_core::txn::Txn;
 use tessera_raft::archive::ArchiveHeader;
 use tessera_raft::cluster::{Member, State};
 use tessera_raft::restore::RestoreTarget;
 
-use super::inspect::check_keys;
 use super::{BackupError, BackupSecret, inspect, open};
 use crate::config::NodeConfig;
 use crate::entropy;
@@ -64,12 +62,7 @@ pub fn restore(
         (Err(error), Some(keys)) if is_missing(&error) => (keys, true),
         (Err(error), _) => return Err(error.into()),
     };
-    check_completeness(&header, &keys)?;
-    let content = inspect(path, secret, Some(&keys))?;
-    if let Some(key) = content.keys.iter().find(|key| key.unreadable > 0) {
-        let text = format!("{} secrets in the backup do not open under key {}", key.unreadable, key.id.0);
-        return Err(BackupError::WrongKeys(text));
-    }
+    inspect(path, secret, Some(&keys))?.require_keys()?;
     if wrote_key_file {
         keys.create(key_file)?;
     }
@@ -97,25 +90,6 @@ fn target(config: &NodeConfig) -> RestoreTarget {
         node_id: config.node.id,
         members,
     }
-}
-
-/// Every key with anything under it must be there: the first node to start would only find out later.
-fn check_completeness(header: &ArchiveHeader, keys: &ClusterKeys) -> Result<(), BackupError> {
-    let ring = keys.keyring();
-    check_keys(header, &ring)?;
-    let missing: Vec<String> = header
-        .keys
-        .iter()
-        .filter(|key| key.sealed > 0 && ring.check_value(KeyId(key.id)).is_none())
-        .map(|key| key.id.to_string())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(BackupError::WrongKeys(format!(
-        "the cluster key file lacks key {}, under which secrets in the backup are sealed",
-        missing.join(" and ")
-    )))
 }
 
 fn adapt(

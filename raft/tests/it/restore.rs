@@ -1,6 +1,6 @@
 //! A new cluster from an archive.
 
-use tessera_core::{time::UnixMillis, txn::Txn, view::StateRead};
+use tessera_core::{time::UnixMillis, txn::Txn};
 use tessera_raft::{
     archive::{self, ArchiveReader},
     restore::{RestoreError, RestoreTarget},

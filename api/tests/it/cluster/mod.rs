@@ -1,0 +1,4 @@
+//! Our own calls under `/cluster`.
+
+mod backup;
+mod keys;
