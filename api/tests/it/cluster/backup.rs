@@ -1,5 +1,7 @@
 //! `/cluster/backup`.
 
+use std::time::{Duration, Instant};
+
 use http::{Method, StatusCode};
 
 use crate::server::{Server, request};
@@ -27,8 +29,16 @@ async fn a_backup_is_a_stream_and_is_audited() {
     assert_eq!(answer.headers["content-type"], "application/vnd.tessera.archive");
     // The envelope of an archive's header (raft/src/codec.rs): magic, version 1, kind 32, no flags.
     assert_eq!(answer.body[..4], [0x7e, 1, 32, 0]);
-    let audited = server.node.store().history().range(rows + 1, rows + 1, 1).unwrap();
-    let text = String::from_utf8_lossy(&audited[0].bytes).into_owned();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let text = loop {
+        // Rows are written a moment after they are committed.
+        let audited = server.node.store().history().range(rows + 1, rows + 1, 1).unwrap();
+        if let Some(row) = audited.first() {
+            break String::from_utf8_lossy(&row.bytes).into_owned();
+        }
+        assert!(Instant::now() < deadline, "no row in the audit trail");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
     assert!(text.contains("cluster/backup") && text.contains("admin@"), "{text}");
     // The next one may begin when this one is finished.
     assert_eq!(admin.post("/cluster/backup", "").await.status, StatusCode::OK);
