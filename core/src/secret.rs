@@ -243,11 +243,9 @@ impl Keyring {
         self.pins.get(&id).map(|key| &*key.bytes)
     }
 
-    /// Makes an already added key the one new secrets are sealed under; an unknown id changes nothing.
-    pub fn activate(&mut self, id: KeyId) {
-        if self.keys.contains_key(&id) {
-            self.active = id;
-        }
+    /// Makes a key the one new secrets are sealed under. While it is not held nothing can be sealed.
+    pub const fn activate(&mut self, id: KeyId) {
+        self.active = id;
     }
 
     /// The key new secrets are sealed under.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -20,16 +21,11 @@ use crate::keys::{ClusterKeys, KeyFileError};
 /// The keys of a node.
 #[derive(Debug)]
 pub(crate) struct NodeKeys {
-    held: Mutex<Held>,
+    held: Mutex<ClusterKeys>,
+    /// Counts the changes of `held`.
+    generation: AtomicU64,
     /// The newest keyring that was put together.
     ready: ArcSwap<Ready>,
-}
-
-#[derive(Debug)]
-struct Held {
-    keys: ClusterKeys,
-    /// Counts the changes of `keys`.
-    generation: u64,
 }
 
 #[derive(Debug)]
@@ -55,10 +51,10 @@ impl NodeKeys {
     pub(crate) fn new(keys: ClusterKeys) -> Self {
         let ring = Arc::new(keys.keyring());
         let ready = Ready { generation: 0, revision: Revision(0), ring };
-        Self { held: Mutex::new(Held { keys, generation: 0 }), ready: ArcSwap::from_pointee(ready) }
+        Self { held: Mutex::new(keys), generation: AtomicU64::new(0), ready: ArcSwap::from_pointee(ready) }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, ClusterKeys> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,13 +63,12 @@ impl NodeKeys {
     pub(crate) fn of(&self, state: &dyn StateRead) -> Arc<Keyring> {
         let revision = rotation::current_key(state).map_or(Revision(0), |(_, revision)| revision);
         let ready = self.ready.load();
-        if ready.revision == revision && ready.generation == self.held().generation {
+        let generation = self.generation.load(Ordering::Acquire);
+        if ready.revision == revision && ready.generation == generation {
             return ready.ring.clone();
         }
-        let (mut ring, generation) = {
-            let held = self.held();
-            (held.keys.keyring(), held.generation)
-        };
+        // If the keys change in between, the ring has more than its generation says and is made once more.
+        let mut ring = self.held().keyring();
         if let Err(error) = rotation::prepare(state, &mut ring) {
             tracing::error!(error = %error, "the keys of this node do not fit the cluster");
         }
@@ -92,11 +87,11 @@ impl NodeKeys {
     pub(crate) fn reload(&self, path: &Path) -> Result<Reloaded, KeyFileError> {
         let file = ClusterKeys::load(path)?;
         let mut held = self.held();
-        let before: BTreeSet<KeyId> = held.keys.ids().collect();
+        let before: BTreeSet<KeyId> = held.ids().collect();
         let in_file: BTreeSet<KeyId> = file.ids().collect();
-        let differs = !held.keys.merge(&file);
+        let differs = !held.merge(&file);
         let added: Vec<KeyId> = in_file.difference(&before).copied().collect();
-        held.generation += u64::from(!added.is_empty());
+        self.generation.fetch_add(u64::from(!added.is_empty()), Ordering::Release);
         Ok(Reloaded { added, gone: before.difference(&in_file).copied().collect(), differs })
     }
 
@@ -105,14 +100,14 @@ impl NodeKeys {
         let mut held = self.held();
         for id in ids {
             // The last one stays.
-            let _ = held.keys.remove(*id);
+            let _ = held.remove(*id);
         }
-        held.generation += 1;
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// What other nodes are told: `keys=1:<check value>,2:<check value>`.
     pub(crate) fn announcement(&self) -> String {
-        let ring = self.held().keys.keyring();
+        let ring = self.held().keyring();
         let keys: Vec<String> =
             ring.check_values().map(|(id, check)| format!("{}:{}", id.0, hex(&check))).collect();
         format!("keys={}", keys.join(","))

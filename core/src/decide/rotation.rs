@@ -137,10 +137,11 @@ pub fn current_key(state: &dyn StateRead) -> Option<(KeyId, Revision)> {
 /// When the keyring lacks the current key, or a stored PIN key does not open.
 pub fn prepare(state: &dyn StateRead, keyring: &mut Keyring) -> Result<(), SealError> {
     let Some((current, _)) = current_key(state) else { return Ok(()) };
+    // Even if it is missing: then nothing may be sealed under another one.
+    keyring.activate(current);
     if keyring.check_value(current).is_none() {
         return Err(SealError::UnknownKey(current));
     }
-    keyring.activate(current);
     for (id, secret) in stored_pin_keys(state) {
         let name = format!("{PIN_KEY}{}", id.0);
         let bytes = keyring.open(Purpose::Cluster, &name, &secret.secret)?;

@@ -162,6 +162,8 @@ fn a_switch_to_a_key_that_is_not_held_is_refused_and_to_the_current_one_does_not
     assert_eq!(&*state.last_audit().action_detail, "key 1 -> 2");
     let mut without = Keyring::new(KeyId(1), &[7; 32]);
     assert_eq!(prepare(&state, &mut without), Err(SealError::UnknownKey(KeyId(2))));
+    let sealed = without.seal(Purpose::Seed, "T1", b"x", [1; 12]);
+    assert_eq!(sealed, Err(SealError::UnknownKey(KeyId(2))), "it must not go on with the former key");
 }
 
 #[test]
