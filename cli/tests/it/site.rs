@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tessera_client::{CheckRequest, Client, InitRequest, Secret, Verdict};
+use tessera_client::{CheckRequest, Client, InitRequest, Secret, ShowRequest, Verdict};
 
 use crate::dev::{Dev, run};
 use crate::support::{stderr, stdout};
@@ -61,6 +61,13 @@ impl Site {
 
     pub(crate) fn stop(&mut self) {
         self.dev.take().unwrap().stop();
+    }
+
+    /// The newest term of the cluster: it changes with every election.
+    pub(crate) fn term(&self) -> u64 {
+        let status = self.json(&["cluster", "status"]);
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().filter_map(|node| node["term"].as_u64()).max().unwrap()
     }
 
     /// Kills a node.
@@ -147,7 +154,11 @@ pub(crate) async fn enroll(client: &Client, count: usize) {
             pin: Some(Secret::new(PIN)),
             ..InitRequest::default()
         };
-        client.init_token(&request).await.unwrap();
+        let began = Instant::now();
+        // Enrolling the same token again does no harm.
+        while let Err(error) = client.init_token(&request).await {
+            assert!(error.outcome_is_unknown() && began.elapsed() < PATIENCE, "{}: {error}", serial(number));
+        }
     })
     .await;
 }
@@ -174,14 +185,33 @@ pub(crate) async fn each<F>(
     }
 }
 
-/// Whether the OTP of a counter is accepted.
+/// Logins that were not answered.
+pub(crate) static UNANSWERED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the OTP of a counter is accepted. When a change of leader leaves that open, which happens on a busy machine, the
+/// token's counter tells.
 pub(crate) async fn accepted(client: &Client, number: usize, counter: usize) -> bool {
     let pass = format!("{PIN}{}", OTPS[counter]);
-    match client.check_s(&CheckRequest::serial(serial(number), pass)).await {
-        Ok(Verdict::Accepted { .. }) => true,
-        Ok(Verdict::Rejected { .. }) => false,
-        other => panic!("token {number}, counter {counter}: {other:?}"),
+    let began = Instant::now();
+    loop {
+        match client.check_s(&CheckRequest::serial(serial(number), pass.as_str())).await {
+            Ok(Verdict::Accepted { .. }) => return true,
+            Ok(Verdict::Rejected { .. }) => return false,
+            Err(error) if error.outcome_is_unknown() && began.elapsed() < PATIENCE => {
+                UNANSWERED.fetch_add(1, Ordering::Relaxed);
+                if next_counter(client, number).await == Some(counter + 1) {
+                    return true;
+                }
+            }
+            other => panic!("token {number}, counter {counter}: {other:?}"),
+        }
     }
+}
+
+async fn next_counter(client: &Client, number: usize) -> Option<usize> {
+    let request = ShowRequest { serial: Some(serial(number)), ..ShowRequest::default() };
+    let page = client.show_tokens(&request).await.ok()?;
+    usize::try_from(page.rows.first()?.next_counter).ok()
 }
 
 /// Waits for a condition.
