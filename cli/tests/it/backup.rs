@@ -12,6 +12,7 @@ fn tokens() -> usize {
 }
 
 /// Does something and prints how long it took.
+#[expect(clippy::print_stdout, reason = "the figures are for people to read")]
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let result = work();
