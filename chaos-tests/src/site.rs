@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tessera_client::{CheckRequest, Client, ClientError, InitRequest, Secret, ShowRequest, Verdict};
+use tessera_client::{
+    CheckRequest, Client, ClientError, InitRequest, Secret, ShowRequest, TokenRow, Verdict,
+};
 
-use crate::history::{Attempt, Enrolment, History, Outcome, Sent};
+use crate::history::{Attempt, Enrolment, History, Outcome, Reading, Sent};
 use crate::oracle::{Kind, Token};
+use crate::wait;
 
 /// Longer than the server's commit timeout of 5 s, so that an answer which is late but comes is seen.
 pub const PATIENCE: Duration = Duration::from_secs(12);
+
+/// Between two attempts of a client that insists on an answer.
+const PAUSE_BEFORE_REPEATING: Duration = Duration::from_millis(50);
 
 /// What an administrator sees of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,12 @@ pub struct Shown {
     pub next_counter: i64,
     /// `LinOtp.FailCount`.
     pub fail_count: i64,
+}
+
+impl From<&TokenRow> for Shown {
+    fn from(row: &TokenRow) -> Self {
+        Self { next_counter: row.next_counter, fail_count: row.fail_count }
+    }
 }
 
 /// A list of tokens by serial.
@@ -71,6 +83,35 @@ impl Site {
         self.check(token, Sent::Right(counter), token.otp(counter)).await
     }
 
+    /// Sends the OTP of a counter, and again under the same `Idempotency-Key` until there is an answer.
+    pub async fn insistent_login(&self, token: &Token, counter: u64) -> Outcome {
+        let started = self.history.now();
+        let request = CheckRequest {
+            idempotency_key: Some(format!("{}-{counter}", token.serial)),
+            ..CheckRequest::serial(token.serial.clone(), token.otp(counter))
+        };
+        let outcome = loop {
+            let outcome = outcome(self.client.check_s(&request).await);
+            let answered = matches!(outcome, Outcome::Accepted | Outcome::Refused | Outcome::Strange(_));
+            if answered || self.history.now().saturating_sub(started) > PATIENCE {
+                break outcome;
+            }
+            wait::pause(PAUSE_BEFORE_REPEATING).await;
+        };
+        let (serial, sent, node) = (token.serial.clone(), Sent::Right(counter), self.node);
+        let ended = self.history.now();
+        self.history.attempt(Attempt {
+            serial,
+            kind: token.kind,
+            sent,
+            node,
+            started,
+            ended,
+            outcome: outcome.clone(),
+        });
+        outcome
+    }
+
     /// Sends digits that are no OTP.
     pub async fn wrong_login(&self, token: &Token, digits: &str) -> Outcome {
         self.check(token, Sent::Wrong, digits.to_owned()).await
@@ -81,9 +122,21 @@ impl Site {
         let answer = self.client.check_s(&CheckRequest::serial(token.serial.clone(), digits)).await;
         let outcome = outcome(answer);
         let ended = self.history.now();
-        let (serial, node) = (token.serial.clone(), self.node);
-        self.history.attempt(Attempt { serial, sent, node, started, ended, outcome: outcome.clone() });
+        let (serial, kind, node) = (token.serial.clone(), token.kind, self.node);
+        self.history.attempt(Attempt { serial, kind, sent, node, started, ended, outcome: outcome.clone() });
         outcome
+    }
+
+    /// Looks at one token. True if the node has shown it.
+    pub async fn look(&self, token: &Token) -> bool {
+        let started = self.history.now();
+        let request = ShowRequest { serial: Some(token.serial.clone()), ..ShowRequest::default() };
+        let Ok(page) = self.client.show_tokens(&request).await else { return false };
+        let ended = self.history.now();
+        let Some(row) = page.rows.first() else { return false };
+        let (serial, shown) = (token.serial.clone(), Shown::from(row));
+        self.history.reading(Reading { serial, started, ended, shown });
+        true
     }
 
     /// All tokens, as this node lists them.
@@ -96,11 +149,7 @@ impl Site {
             .show_tokens(&ShowRequest::default())
             .await
             .with_context(|| format!("node {:?} does not list its tokens", self.node))?;
-        let shown = |row: &tessera_client::TokenRow| Shown {
-            next_counter: row.next_counter,
-            fail_count: row.fail_count,
-        };
-        Ok(page.rows.iter().map(|row| (row.serial.clone(), shown(row))).collect())
+        Ok(page.rows.iter().map(|row| (row.serial.clone(), Shown::from(row))).collect())
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod codec;
 pub mod config;
 mod election;
+mod fault;
 #[doc(hidden)]
 pub mod history;
 #[doc(hidden)]

@@ -4,5 +4,6 @@
 pub(crate) mod check;
 pub(crate) mod check_s;
 pub(crate) mod constant;
+mod once;
 pub(crate) mod simplecheck;
 mod verdict;

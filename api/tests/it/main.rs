@@ -5,6 +5,7 @@
 mod admin;
 mod cluster;
 mod health;
+mod https;
 mod server;
 mod system;
 mod transport;

@@ -3,6 +3,9 @@
 mod damage;
 mod death;
 mod freeze;
+mod mixed;
+mod partition;
+mod planted;
 mod replay;
 
 use std::fmt;

@@ -14,6 +14,7 @@ mod last_access;
 pub mod lifecycle;
 pub mod limits;
 mod login;
+pub mod once;
 pub mod pin;
 pub mod realm;
 pub mod rejected;

@@ -86,7 +86,7 @@ const fn survives(key: &Key) -> bool {
         | Key::Setting(_)
         | Key::Admin(_)
         | Key::ClusterSecret(_) => true,
-        Key::Challenge(_) | Key::Revocation(_) => false,
+        Key::Challenge(_) | Key::Revocation(_) | Key::Reply(_) => false,
     }
 }
 

@@ -12,6 +12,7 @@
 mod enroll;
 mod oath;
 mod property;
+mod repeat;
 mod resync;
 #[path = "../../src/test_state.rs"]
 mod state;

@@ -140,6 +140,7 @@ const fn kind(key: &Key) -> &'static str {
         Key::Admin(_) => "administrators",
         Key::Revocation(_) => "revoked sessions",
         Key::ClusterSecret(_) => "cluster secrets",
+        Key::Reply(_) => "kept replies",
     }
 }
 

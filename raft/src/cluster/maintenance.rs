@@ -13,6 +13,7 @@ use crate::{
     clock::{Clock, own_clock},
     config::{SnapshotPolicy, StoreConfig},
     election::{reached, server_metrics},
+    fault,
     membership::Membership,
     proposer::{Leader, Proposer, leader_of},
     sessions::Sessions,
@@ -90,6 +91,7 @@ async fn make_snapshots(
     let spread = SNAPSHOT_SPREAD.min(policy.pause) / 4 * u32::try_from(node % 4).unwrap_or_default();
     let (mut bytes, mut revision, mut made) =
         (wal.bytes_written(), published.applied().borrow().revision.0, Instant::now());
+    let mut asked = fault::snapshot_number();
     loop {
         ticks.tick().await;
         if raft.metrics().borrow().running_state.is_err() {
@@ -99,7 +101,9 @@ async fn make_snapshots(
         let due = bytes_now.saturating_sub(bytes) >= policy.log_bytes
             || revision_now.saturating_sub(revision) >= policy.transactions
             || (made.elapsed() >= policy.interval && revision_now > revision);
-        if due && made.elapsed() >= policy.pause + spread {
+        let ask = fault::snapshot_number();
+        if ask != asked || (due && made.elapsed() >= policy.pause + spread) {
+            asked = ask;
             if raft.trigger().snapshot().await.is_err() {
                 return;
             }

@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     config::{InvalidConfig, StoreConfig},
     election::{ElectionDriver, Heard},
+    fault,
     history::{ChainedRow, History, HistoryError},
     log_store::{LogOpenError, LogReader, LogStore},
     membership::Membership,
@@ -143,7 +144,7 @@ fn raft_config(config: &StoreConfig) -> Result<Arc<Config>, OpenError> {
         election_timeout_max: config.timing.election_max_ms,
         install_snapshot_timeout: 60_000,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: config.snapshot.keep_entries,
+        max_in_snapshot_log_to_keep: fault::keep_entries().unwrap_or(config.snapshot.keep_entries),
         replication_lag_threshold: config.snapshot.keep_entries.max(1),
         // Our own election driver asks around first.
         enable_elect: false,
