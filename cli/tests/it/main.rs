@@ -7,7 +7,10 @@
     reason = "the helpers of the tests may fail like the tests"
 )]
 
+mod backup;
 mod check_config;
 mod dev;
+mod rotation;
+mod site;
 mod support;
 mod usage;

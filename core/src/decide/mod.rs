@@ -4,6 +4,7 @@
 //! a defect. One file per family of requests; the order in which rules take effect is the order of the calls in one
 //! function.
 
+pub mod backup;
 pub mod bootstrap;
 pub mod config;
 mod directory;
@@ -20,7 +21,9 @@ pub mod pin;
 pub mod realm;
 pub mod rejected;
 pub mod resolver;
+pub mod restore;
 pub mod resync;
+pub mod rotation;
 #[cfg(test)]
 mod sample;
 pub mod selection;
@@ -145,7 +148,11 @@ pub fn decide<R: Request>(
 }
 
 fn finish<R>(cx: Context<'_>, reply: Result<R, crate::decision::Refusal>, audited: bool) -> Decision<R> {
-    let Context { view, facts, audit, effects, .. } = cx;
+    let Context { mut view, facts, audit, effects, .. } = cx;
+    if view.writes_sealed() {
+        // Overtaken by a change of the current key, it is decided again: no secret is ever sealed under a former key.
+        view.read(&rotation::key_check());
+    }
     let history = if audited { vec![HistoryRow::Audit(complete(audit, facts))] } else { Vec::new() };
     let (expects, writes) = view.finish();
     Decision { reply, txn: Txn { now: facts.now, expects, writes, history }, effects }

@@ -21,4 +21,6 @@ mod levels;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod support;
