@@ -82,6 +82,7 @@ async fn three_nodes_go_on_from_an_archive() {
     let state = nodes.agreed().await;
     assert_eq!(counter(&*state, "a"), 10);
     // What is on the disk is enough to start again.
+    drop(first);
     for node in 1..=3 {
         nodes.kill(node).await;
     }
