@@ -23,6 +23,8 @@ pub enum Moving {
     Counter,
     /// `totp`: a time step of this many seconds.
     Period(u64),
+    /// `motp`: time slots of fixed length.
+    Slot,
 }
 
 /// What a URI says.
@@ -48,6 +50,7 @@ pub fn uri(content: &Otpauth<'_>) -> SecretText {
     let kind = match content.moving {
         Moving::Counter => "hotp",
         Moving::Period(_) => "totp",
+        Moving::Slot => "motp",
     };
     let query = query(content);
     let fixed = "otpauth://".len() + kind.len() + "/".len() + "?".len() + query.expose().len();
@@ -82,7 +85,7 @@ fn query(content: &Otpauth<'_>) -> SecretText {
     }
     match content.moving {
         Moving::Counter => parameter("counter", &0),
-        Moving::Period(30) => {}
+        Moving::Period(30) | Moving::Slot => {}
         Moving::Period(seconds) => parameter("period", &seconds),
     }
     parameter("issuer", &utf8_percent_encode(content.issuer, VALUE));
@@ -150,6 +153,8 @@ mod tests {
             "otpauth://totp/ACME%20Corp:alice?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
              &digits=8&algorithm=SHA256&period=60&issuer=ACME%20Corp",
         );
+        let motp = Otpauth { key: b"DEADBEEFDEADBEEF", moving: Moving::Slot, ..EXAMPLE };
+        check(&motp, "otpauth://motp/LinOTP:alice?secret=IRCUCRCCIVCUMRCFIFCEERKFIY&issuer=LinOTP");
     }
 
     #[test]

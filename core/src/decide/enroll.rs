@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::limits::scope_paths;
-use super::pin::store_pin;
+use super::pin::{store_device_pin, store_pin};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of};
 use super::validate::lane;
 use super::{Context, Request};
@@ -60,6 +60,12 @@ pub struct Init {
     pub time_window: Option<u64>,
     /// `timeShift` in seconds (totp).
     pub time_shift: Option<i64>,
+    /// `onetime` was present: the token is good for one successful login (pw, spass).
+    pub once: bool,
+    /// `otppin` (motp) or `ocrapin` (ocra2): the device PIN.
+    pub device_pin: Option<SecretText>,
+    /// `public_uid`: the modhex prefix of every OTP (yubikey).
+    pub public_uid: Option<String>,
 }
 
 /// What `admin/init` tells about the token.
@@ -97,7 +103,7 @@ impl Request for Init {
         self.set_common(cx, &serial, &mut draft.token)?;
         draft.token.realms = self.realms(cx, user.as_ref());
         let rules = token_type.rules();
-        rules.enroll(self, &mut draft, &configuration.settings, &mut cx.random)?;
+        rules.enroll(cx, self, &mut draft)?;
         if let Some(user) = &user {
             draft.token.owner = Some(user.owner.clone());
         }
@@ -108,8 +114,8 @@ impl Request for Init {
             Some(seed) => rules.otpauth_uri(&draft.token, seed, names)?,
             None => None,
         };
-        let seed_text = draft.seed.clone().filter(|_| rules.shows_seed());
-        store(cx, &serial, draft)?;
+        let seed_text = draft.shown_seed.take();
+        store(cx, draft)?;
         cx.audit.success = true;
         Ok(Enrolled { serial, seed_text, otpauth_url })
     }
@@ -151,7 +157,7 @@ impl Init {
     ) -> Result<Draft, Refusal> {
         let Some(stored) = cx.view.token(serial) else {
             let token = new_token(token_type, settings, cx.facts.now);
-            return Ok(Draft { token, usage: UsageV1::default(), seed: None });
+            return Ok(draft_of(serial, token, UsageV1::default()));
         };
         if stored.token_type != token_type {
             return Err(Refusal::TokenTypeMismatch {
@@ -161,7 +167,7 @@ impl Init {
             });
         }
         let usage = Arc::unwrap_or_clone(cx.view.usage(serial));
-        Ok(Draft { token: Arc::unwrap_or_clone(stored), usage, seed: None })
+        Ok(draft_of(serial, Arc::unwrap_or_clone(stored), usage))
     }
 
     /// What all types have: PIN, description, scope, whether the token is enabled.
@@ -221,9 +227,13 @@ fn new_token(token_type: TokenType, settings: &Settings, now: UnixMillis) -> Tok
     }
 }
 
-/// Seals a new seed, which also starts the counters again, and stores the token.
-fn store(cx: &mut Context<'_>, serial: &Serial, draft: Draft) -> Result<(), Stop> {
-    let Draft { mut token, mut usage, seed } = draft;
+fn draft_of(serial: &Serial, token: TokenV1, usage: UsageV1) -> Draft {
+    Draft { serial: serial.clone(), token, usage, seed: None, device_pin: None, shown_seed: None }
+}
+
+/// Seals a new seed, which also starts the counters again, and a new device PIN, and stores the token.
+fn store(cx: &mut Context<'_>, draft: Draft) -> Result<(), Stop> {
+    let Draft { serial, mut token, mut usage, seed, device_pin, .. } = draft;
     if let Some(seed) = seed {
         let nonce = cx.random.bytes();
         let sealed =
@@ -233,8 +243,11 @@ fn store(cx: &mut Context<'_>, serial: &Serial, draft: Draft) -> Result<(), Stop
         usage.fail_count = 0;
         usage.auto_resync = None;
     }
-    cx.view.put_token(serial, token);
-    cx.view.put_usage(serial, usage);
+    if let Some(pin) = device_pin {
+        token.user_pin = Some(store_device_pin(cx, &serial, &pin)?);
+    }
+    cx.view.put_token(&serial, token);
+    cx.view.put_usage(&serial, usage);
     Ok(())
 }
 

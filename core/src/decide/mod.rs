@@ -5,6 +5,7 @@
 //! function.
 
 pub mod bootstrap;
+pub(crate) mod challenge;
 pub mod config;
 mod directory;
 pub mod enroll;

@@ -63,11 +63,13 @@ impl Resync {
             token: &token,
             usage: &usage,
             otp: "",
+            challenge: None,
+            answer: None,
             now: cx.facts.now,
             settings: &configuration.settings,
             keyring: cx.facts.keyring,
         };
-        let pair = OtpPair { first: self.otp1.expose(), second: self.otp2.expose() };
+        let pair = OtpPair { first: self.otp1.expose(), second: self.otp2.expose(), challenges: None };
         let Some(proof) = rules.resync(&attempt, pair)? else { return Ok(false) };
         let moved = Arc::make_mut(&mut usage);
         let resets = configuration.settings.resets_fail_count();

@@ -38,7 +38,7 @@ pub struct RevocationV1 {
 }
 
 /// The root of a transaction id: what stands before the dot (reference tokens 7.2).
-pub(super) fn root(id: &TransactionId) -> TransactionId {
+pub(crate) fn root(id: &TransactionId) -> TransactionId {
     match id.as_str().split_once('.') {
         Some((root, _)) => TransactionId::from(root),
         None => id.clone(),

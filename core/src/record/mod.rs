@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::time::UnixMillis;
 use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
 
+pub(crate) use challenge::root as transaction_root;
 pub use challenge::{ChallengeV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,

@@ -15,6 +15,16 @@ pub enum TokenType {
     Hmac,
     /// Time-based OTP, RFC 6238.
     Totp,
+    /// A fixed password.
+    Pw,
+    /// The PIN alone.
+    Spass,
+    /// Mobile-OTP: time-based, with a PIN typed into the device.
+    Motp,
+    /// A password of the day.
+    Dpw,
+    /// A Yubikey in AES mode.
+    Yubikey,
 }
 
 /// The hash below HMAC in OATH algorithms.

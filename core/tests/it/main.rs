@@ -18,4 +18,5 @@ mod state;
 mod structure;
 mod time_based;
 mod tokens;
+mod types;
 mod validate;
