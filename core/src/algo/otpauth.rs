@@ -11,6 +11,12 @@ use crate::secret::SecretText;
 /// The longest URI; the label is cut to keep it.
 pub const LENGTH_MAX: usize = 400;
 
+/// A value as forms encode it: blanks become `+`.
+#[must_use]
+pub fn form_encoded(text: &str) -> String {
+    text.split(' ').map(|word| utf8_percent_encode(word, VALUE).to_string()).collect::<Vec<_>>().join("+")
+}
+
 /// Everything but the unreserved characters of RFC 3986.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// In the label `/` stays literal as well.

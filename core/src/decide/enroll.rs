@@ -66,6 +66,30 @@ pub struct Init {
     pub device_pin: Option<SecretText>,
     /// `public_uid`: the modhex prefix of every OTP (yubikey).
     pub public_uid: Option<String>,
+    /// What `ocra2` needs.
+    pub ocra: OcraParams,
+}
+
+/// The parameters of an `ocra2` token (reference tokens 10.2).
+#[derive(Clone, Debug, Default)]
+pub struct OcraParams {
+    /// `ocrasuite`; a default of the configuration if absent.
+    pub suite: Option<String>,
+    /// `sharedsecret` was present: the first phase of a roll-out.
+    pub shared_secret: bool,
+    /// `activationcode`: the second phase.
+    pub activation_code: Option<SecretText>,
+    /// `message`: what the challenge of the second phase is about.
+    pub message: Option<String>,
+}
+
+/// A further member of the reply to an enrolment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A text.
+    Text(SecretText),
+    /// A text that is shown as QR code as well.
+    Code(SecretText),
 }
 
 /// What `admin/init` tells about the token.
@@ -77,6 +101,8 @@ pub struct Enrolled {
     pub seed_text: Option<SecretText>,
     /// The `otpauth://` URI, which contains the seed, for the types that have one.
     pub otpauth_url: Option<SecretText>,
+    /// What single types tell besides, by its name in the reply.
+    pub detail: Vec<(&'static str, Shown)>,
 }
 
 /// The longest description, in characters; longer ones are cut.
@@ -115,9 +141,10 @@ impl Request for Init {
             None => None,
         };
         let seed_text = draft.shown_seed.take();
+        let detail = std::mem::take(&mut draft.detail);
         store(cx, draft)?;
         cx.audit.success = true;
-        Ok(Enrolled { serial, seed_text, otpauth_url })
+        Ok(Enrolled { serial, seed_text, otpauth_url, detail })
     }
 }
 
@@ -140,11 +167,14 @@ impl Init {
         }
     }
 
-    fn serial(&self, cx: &mut Context<'_>, token_type: TokenType) -> Result<Serial, Refusal> {
-        match self.serial.as_deref().filter(|serial| !serial.is_empty()) {
-            Some(given) => serial::parse(given),
-            None => serial::generate(&mut cx.view, &mut cx.random, token_type, self.prefix.as_deref()),
+    fn serial(&self, cx: &mut Context<'_>, token_type: TokenType) -> Result<Serial, Stop> {
+        if let Some(given) = self.serial.as_deref().filter(|serial| !serial.is_empty()) {
+            return Ok(serial::parse(given)?);
         }
+        if let Some(found) = token_type.rules().find_serial(cx, self)? {
+            return Ok(found);
+        }
+        Ok(serial::generate(&mut cx.view, &mut cx.random, token_type, self.prefix.as_deref())?)
     }
 
     /// The stored token with this serial, which must be of the same type, or a new one.
@@ -228,7 +258,15 @@ fn new_token(token_type: TokenType, settings: &Settings, now: UnixMillis) -> Tok
 }
 
 fn draft_of(serial: &Serial, token: TokenV1, usage: UsageV1) -> Draft {
-    Draft { serial: serial.clone(), token, usage, seed: None, device_pin: None, shown_seed: None }
+    Draft {
+        serial: serial.clone(),
+        token,
+        usage,
+        seed: None,
+        device_pin: None,
+        shown_seed: None,
+        detail: Vec::new(),
+    }
 }
 
 /// Seals a new seed, which also starts the counters again, and a new device PIN, and stores the token.

@@ -277,7 +277,9 @@ impl<'a> Round<'a> {
                 return Ok(Place::Valid { proof, lengths: None, answered: Some(found.clone()) });
             }
         }
-        if let Some(data) = subject.rules().posed_by_client(self.login.options).filter(|_| behind_pin) {
+        if let Some(data) =
+            subject.rules().posed_by_client(subject.token, self.login.options).filter(|_| behind_pin)
+        {
             let answered = Answered { data: &data, by_transaction: false };
             if let Verification::Accepted(proof) = self.verify(cx, subject, otp, Some(answered))? {
                 return Ok(Place::Valid { proof, lengths: None, answered: None });

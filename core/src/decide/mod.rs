@@ -25,6 +25,7 @@ pub mod selection;
 pub mod session;
 pub mod set;
 pub mod show;
+pub mod transaction;
 pub mod user;
 pub mod userlist;
 pub mod validate;

@@ -25,6 +25,8 @@ pub enum TokenType {
     Dpw,
     /// A Yubikey in AES mode.
     Yubikey,
+    /// Challenge-response, RFC 6287.
+    Ocra2,
 }
 
 /// The hash below HMAC in OATH algorithms.

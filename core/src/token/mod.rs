@@ -7,6 +7,7 @@
 mod dpw;
 mod hmac;
 mod motp;
+mod ocra2;
 mod pw;
 mod spass;
 mod totp;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use crate::algo::hotp::UnsupportedDigits;
 use crate::algo::motp::UnsupportedLength;
 use crate::decide::Context;
-use crate::decide::enroll::Init;
+use crate::decide::enroll::{Init, Shown};
 use crate::decide::pin::{OtpPinMode, Split};
 use crate::decide::validate::Attribute;
 use crate::decision::{Refusal, Stop};
@@ -212,6 +213,8 @@ pub struct Draft {
     pub device_pin: Option<SecretText>,
     /// The seed as the reply shows it; `None` for types whose seed does not leave the server.
     pub shown_seed: Option<SecretText>,
+    /// What the reply tells besides, by its name there.
+    pub detail: Vec<(&'static str, Shown)>,
 }
 
 impl Draft {
@@ -250,6 +253,15 @@ pub trait TokenRules: Sync {
     /// # Errors
     /// When a parameter is missing or cannot be used.
     fn enroll(&self, cx: &mut Context<'_>, request: &Init, draft: &mut Draft) -> Result<(), Stop>;
+
+    /// The token an enrolment without serial is meant for, if it is not a new one.
+    ///
+    /// # Errors
+    /// When there is no such token, or several.
+    fn find_serial(&self, cx: &mut Context<'_>, request: &Init) -> Result<Option<Serial>, Stop> {
+        let _ = (cx, request);
+        Ok(None)
+    }
 
     /// Splits what was submitted into PIN and OTP.
     fn split<'p>(
@@ -295,6 +307,11 @@ pub trait TokenRules: Sync {
         Ok(None)
     }
 
+    /// Whether a resynchronisation needs the challenges that the two OTPs answer.
+    fn resync_answers_challenges(&self) -> bool {
+        false
+    }
+
     /// Whether a resynchronisation may reset the fail counter (setting `DefaultResetFailCount`).
     fn resync_resets_failures(&self) -> bool {
         false
@@ -336,8 +353,8 @@ pub trait TokenRules: Sync {
     }
 
     /// The data of a challenge that is posed and answered by one request, without having been stored.
-    fn posed_by_client(&self, options: &BTreeMap<String, String>) -> Option<String> {
-        let _ = options;
+    fn posed_by_client(&self, token: &TokenV1, options: &BTreeMap<String, String>) -> Option<String> {
+        let _ = (token, options);
         None
     }
 
@@ -476,6 +493,7 @@ token_types! {
     Motp => motp::Motp;
     Dpw => dpw::Dpw;
     Yubikey => yubikey::Yubikey;
+    Ocra2 => ocra2::Ocra2;
 }
 
 impl TokenType {
@@ -544,6 +562,7 @@ mod tests {
         assert_eq!(row(TokenType::Motp), ("motp", "mOTP", "LSMO", Modes::Both));
         assert_eq!(row(TokenType::Dpw), ("dpw", "DPW", "DOTP", Modes::Both));
         assert_eq!(row(TokenType::Yubikey), ("yubikey", "yubikey", "UBAM", Modes::Both));
+        assert_eq!(row(TokenType::Ocra2), ("ocra2", "ocra2", "LSO2", Modes::Challenge));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod dpw;
 mod motp;
+mod ocra2;
 mod pw;
 mod spass;
 mod yubikey;

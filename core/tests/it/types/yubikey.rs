@@ -112,7 +112,12 @@ fn resync_needs_consecutive_otps_not_below_the_counter() {
         let mut state = state(None);
         state.change_usage("A", |usage| usage.next_counter = next);
         let otp = |otp: &str| SecretText::new(format!("{PREFIX}{otp}"));
-        let request = Resync { selection: Selection::serial("A"), otp1: otp(first), otp2: otp(second) };
+        let request = Resync {
+            selection: Selection::serial("A"),
+            otp1: otp(first),
+            otp2: otp(second),
+            challenges: None,
+        };
         assert_eq!(state.run(&request), Ok(expected), "{next} {first} {second}");
         assert_eq!(state.usage("A").next_counter, if expected { 258 } else { next });
     }
