@@ -18,7 +18,7 @@ use crate::health;
 use crate::metrics;
 use crate::reply::{Ending, Reply, plain_page};
 use crate::system::{config, realm, resolver};
-use crate::validate::{check, check_s, constant, simplecheck};
+use crate::validate::{check, check_s, check_status, check_t, check_yubikey, constant, simplecheck};
 
 /// Every endpoint: path, methods, who may call it, handler.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
@@ -28,6 +28,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
     Table::new(shared)
         .add("/validate/check", Any, Open, check::check)
         .add("/validate/check_s", Any, Open, check_s::check_s)
+        .add("/validate/check_t", Any, Open, check_t::check_t)
+        .add("/validate/check_status", Any, Open, check_status::check_status)
+        .add("/validate/check_yubikey", Any, Open, check_yubikey::check_yubikey)
         .add("/validate/simplecheck", Any, Open, simplecheck::simplecheck)
         .add("/validate/ok", Any, Open, constant::ok)
         .add("/validate/fail", Any, Open, constant::fail)

@@ -142,7 +142,7 @@ impl Hotp {
     }
 }
 
-pub(super) fn keyed<M: Mac + KeyInit>(seed: &[u8]) -> M {
+pub(crate) fn keyed<M: Mac + KeyInit>(seed: &[u8]) -> M {
     match <M as KeyInit>::new_from_slice(seed) {
         Ok(mac) => mac,
         Err(_) => unreachable_key_length(),

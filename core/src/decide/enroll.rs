@@ -68,6 +68,10 @@ pub struct Init {
     pub public_uid: Option<String>,
     /// What `ocra2` needs.
     pub ocra: OcraParams,
+    /// `forward.serial`: the token whose OTPs are taken (forward).
+    pub forward_serial: Option<String>,
+    /// `yubico.tokenid`: the public identity (yubico).
+    pub yubico_id: Option<String>,
 }
 
 /// The parameters of an `ocra2` token (reference tokens 10.2).

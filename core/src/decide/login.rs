@@ -5,6 +5,7 @@
 //! decided at the end, in [`outcome`].
 
 mod outcome;
+pub(crate) mod target;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::token::{
 use crate::user::Serial;
 
 pub(super) use outcome::detail;
+use target::Target;
 
 /// What is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +69,17 @@ struct Candidate {
     serial: Serial,
     token: Arc<TokenV1>,
     usage: Arc<UsageV1>,
+    /// The token whose OTPs it takes, if it has none of its own.
+    target: Option<Target>,
     limits: UsageLimits,
     place: Place,
+}
+
+impl Candidate {
+    /// The rules of the token whose OTPs are checked.
+    fn otp_rules(&self) -> &'static dyn TokenRules {
+        self.target.as_ref().map_or(&self.token, |target| &target.token).token_type.rules()
+    }
 }
 
 /// A token while it is looked at.
@@ -76,11 +87,21 @@ struct Subject<'t> {
     serial: &'t Serial,
     token: &'t TokenV1,
     usage: Arc<UsageV1>,
+    target: Option<Target>,
 }
 
 impl Subject<'_> {
+    /// The token whose OTPs are checked.
+    fn otp_token(&self) -> &TokenV1 {
+        self.target.as_ref().map_or(self.token, |target| &target.token)
+    }
+
     fn rules(&self) -> &'static dyn TokenRules {
-        self.token.token_type.rules()
+        self.otp_token().token_type.rules()
+    }
+
+    fn is_challenged_by_pin(&self) -> bool {
+        self.target.is_some() || self.rules().is_challenged_by_pin()
     }
 }
 
@@ -165,15 +186,20 @@ impl<'a> Round<'a> {
             }
             Err(fault) => Err(fault),
         };
-        let mut subject = Subject { serial, token: &token, usage };
-        let looked = match limits {
-            Ok(limits) => self.place(cx, &mut subject).map(|place| (limits, place)),
-            Err(fault) => Err(Trouble::Token(fault.into())),
+        let mut subject = Subject { serial, token: &token, usage, target: None };
+        let looked = match (limits, target::find(cx, &token)) {
+            (Ok(limits), Ok(target)) => {
+                subject.target = target;
+                self.place(cx, &mut subject).map(|place| (limits, place))
+            }
+            (Err(fault), _) => Err(Trouble::Token(fault.into())),
+            (_, Err(fault)) => Err(Trouble::Token(fault)),
         };
-        let usage = subject.usage;
+        let Subject { usage, target, .. } = subject;
         match looked {
             Ok((limits, place)) => {
-                self.candidates.push(Candidate { serial: serial.clone(), token, usage, limits, place });
+                let serial = serial.clone();
+                self.candidates.push(Candidate { serial, token, usage, target, limits, place });
             }
             Err(Trouble::Stop(stop)) => return Err(stop),
             // One token that cannot be used does not keep the user from logging in with another one.
@@ -204,7 +230,7 @@ impl<'a> Round<'a> {
             Modes::Challenge => Place::Invalid,
         };
         let asks = !matches!(place, Place::Valid { .. })
-            && (subject.rules().is_challenged_by_pin() || has_input(self.login.options))
+            && (subject.is_challenged_by_pin() || has_input(self.login.options))
             && self.is_pin(cx, subject)?;
         Ok(if asks { Place::Challenged } else { place })
     }
@@ -278,7 +304,7 @@ impl<'a> Round<'a> {
             }
         }
         if let Some(data) =
-            subject.rules().posed_by_client(subject.token, self.login.options).filter(|_| behind_pin)
+            subject.rules().posed_by_client(subject.otp_token(), self.login.options).filter(|_| behind_pin)
         {
             let answered = Answered { data: &data, by_transaction: false };
             if let Verification::Accepted(proof) = self.verify(cx, subject, otp, Some(answered))? {
@@ -290,7 +316,7 @@ impl<'a> Round<'a> {
 
     fn split(&self, subject: &Subject<'_>) -> Split<'a> {
         let submitted: &'a str = self.login.submitted.expose();
-        subject.rules().split(subject.token, self.pins.mode(), self.prepend_pin, submitted)
+        subject.rules().split(subject.otp_token(), self.pins.mode(), self.prepend_pin, submitted)
     }
 
     /// Lets the type look at an OTP. What a refused one leaves in the memory of a resynchronisation is kept.
@@ -302,10 +328,11 @@ impl<'a> Round<'a> {
         challenge: Option<Answered<'_>>,
     ) -> Result<Verification, Trouble> {
         let rules = subject.rules();
+        let target = subject.target.as_ref();
         let mut attempt = Attempt {
-            serial: subject.serial,
-            token: subject.token,
-            usage: &subject.usage,
+            serial: target.map_or(subject.serial, |target| &target.serial),
+            token: subject.otp_token(),
+            usage: target.map_or(&subject.usage, |target| &target.usage),
             otp,
             challenge,
             answer: None,
@@ -319,7 +346,9 @@ impl<'a> Round<'a> {
             attempt.answer = Some(&answer);
         }
         let verification = rules.verify(&attempt)?;
-        if let Verification::Refused(memory) = &verification {
+        if let (Verification::Refused(memory), Some(target)) = (&verification, &mut subject.target) {
+            target.memory = *memory;
+        } else if let Verification::Refused(memory) = &verification {
             let mut after = UsageV1::clone(&subject.usage);
             remember(&mut after, *memory);
             if after.auto_resync != subject.usage.auto_resync {

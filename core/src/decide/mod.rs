@@ -13,7 +13,7 @@ pub mod janitor;
 mod last_access;
 pub mod lifecycle;
 pub mod limits;
-mod login;
+pub(crate) mod login;
 pub mod pin;
 pub mod realm;
 pub mod rejected;
@@ -99,7 +99,7 @@ impl Context<'_> {
         let problem = match self.ask(question)? {
             Answer::Verdict(verdict) => return Ok(*verdict),
             Answer::Unavailable(problem) => problem.clone(),
-            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) => {
+            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
                 return Err(Stop::Defect(Defect::Answer("yes or no")));
             }
         };

@@ -1,5 +1,7 @@
-//! `validate/check_t` and `validate/check_status`: answering and watching a challenge without naming the user, and
-//! `validate/check_yubikey`, which finds the token by its OTP (reference http-api 7.4, 7.5, 7.9).
+//! Checks without a user: what is sent names the challenge or the token.
+//!
+//! `validate/check_t` and `validate/check_status` answer and watch a challenge, `validate/check_yubikey` finds the token
+//! by its OTP (reference http-api 7.4, 7.5, 7.9).
 
 use std::collections::BTreeMap;
 

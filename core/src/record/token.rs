@@ -27,6 +27,10 @@ pub enum TokenType {
     Yubikey,
     /// Challenge-response, RFC 6287.
     Ocra2,
+    /// The OTPs of another token.
+    Forward,
+    /// A Yubikey that Yubico's server checks.
+    Yubico,
 }
 
 /// The hash below HMAC in OATH algorithms.

@@ -5,12 +5,14 @@
 //! [`TokenType`], a line in `token_types!` below.
 
 mod dpw;
+mod forward;
 mod hmac;
 mod motp;
 mod ocra2;
 mod pw;
 mod spass;
 mod totp;
+mod yubico;
 mod yubikey;
 
 use std::collections::BTreeMap;
@@ -494,6 +496,8 @@ token_types! {
     Dpw => dpw::Dpw;
     Yubikey => yubikey::Yubikey;
     Ocra2 => ocra2::Ocra2;
+    Forward => forward::Forward;
+    Yubico => yubico::Yubico;
 }
 
 impl TokenType {
@@ -563,6 +567,8 @@ mod tests {
         assert_eq!(row(TokenType::Dpw), ("dpw", "DPW", "DOTP", Modes::Both));
         assert_eq!(row(TokenType::Yubikey), ("yubikey", "yubikey", "UBAM", Modes::Both));
         assert_eq!(row(TokenType::Ocra2), ("ocra2", "ocra2", "LSO2", Modes::Challenge));
+        assert_eq!(row(TokenType::Forward), ("forward", "forward", "LSFW", Modes::Both));
+        assert_eq!(row(TokenType::Yubico), ("yubico", "yubico", "UBCM", Modes::Both));
     }
 
     #[test]

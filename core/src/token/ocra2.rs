@@ -247,7 +247,12 @@ fn open_key(cx: &Context<'_>, serial: &Serial, token: &TokenV1) -> Result<Zeroiz
     let refuse = |problem: String| Stop::from(Refusal::Other(problem));
     let text = seed_text(cx.facts.keyring, serial, token).map_err(|fault| match fault {
         TokenFault::Seal(error) => error.into(),
-        other => refuse(other.to_string()),
+        TokenFault::NoSeed
+        | TokenFault::Seed(_)
+        | TokenFault::Digits(_)
+        | TokenFault::Length(_)
+        | TokenFault::Info(_)
+        | TokenFault::Unusable(_) => refuse(fault.to_string()),
     })?;
     seed::key_bytes(&text).map_err(|problem| refuse(problem.to_string()))
 }

@@ -9,6 +9,7 @@
     reason = "everything in this binary is a test, its helper functions included"
 )]
 
+mod challenge;
 mod enroll;
 mod oath;
 mod property;

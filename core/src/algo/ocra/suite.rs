@@ -118,16 +118,16 @@ impl Suite {
         let kind = rest.next().map(|c| c.to_ascii_uppercase());
         let rest = rest.as_str();
         match kind {
-            Some('C') if rest.is_empty() => set(&mut self.counter, true, false),
+            Some('C') if rest.is_empty() => set(&mut self.counter, true),
             Some('Q') => {
                 let (format, length) = parse_question(rest)?;
                 self.format = format;
-                set(&mut self.question_max, length, 0)
+                set(&mut self.question_max, length)
             }
-            Some('P') if rest.is_empty() => set(&mut self.pin, Some(HashAlgorithm::Sha1), None),
-            Some('P') => set(&mut self.pin, Some(parse_hash(rest)?), None),
-            Some('S') => set(&mut self.session, Some(parse_session(rest)?), None),
-            Some('T') => set(&mut self.step_seconds, Some(parse_step(rest)?), None),
+            Some('P') if rest.is_empty() => set(&mut self.pin, Some(HashAlgorithm::Sha1)),
+            Some('P') => set(&mut self.pin, Some(parse_hash(rest)?)),
+            Some('S') => set(&mut self.session, Some(parse_session(rest)?)),
+            Some('T') => set(&mut self.step_seconds, Some(parse_step(rest)?)),
             _ => return Err(BadSuite("inputs are C, Q, P, S and T")),
         }
         .ok_or(TWICE)
@@ -135,8 +135,8 @@ impl Suite {
 }
 
 /// Sets what still has its initial value.
-fn set<T: PartialEq>(place: &mut T, value: T, initial: T) -> Option<()> {
-    (*place == initial).then(|| *place = value)
+fn set<T: Default + PartialEq>(place: &mut T, value: T) -> Option<()> {
+    (*place == T::default()).then(|| *place = value)
 }
 
 /// `HOTP-SHA256-8`.

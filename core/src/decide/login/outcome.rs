@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::limits::count;
+use super::target::{self, Change};
 use super::{Candidate, Context, Place, Round};
 use crate::decide::challenge::{self, ToChallenge};
 use crate::decide::pin::OtpPinMode;
@@ -30,8 +31,18 @@ impl Round<'_> {
             (0, ..) => return self.challenge(cx, &candidates),
             (..) => several(cx, &mut candidates),
         };
-        for candidate in candidates {
+        for candidate in &mut candidates {
             self.write(cx, candidate);
+        }
+        for candidate in &candidates {
+            let accepted = matches!(candidate.place, Place::Valid { .. });
+            let blamed = valid == 0 && is_blamed(candidate, pin_matching);
+            let change = match (accepted, blamed) {
+                (true, _) => Change::Accepted { alone: valid == 1 },
+                (false, true) => Change::Blamed,
+                (false, false) => Change::Seen,
+            };
+            target::settle(cx, candidate, &change);
         }
         Ok(verdict)
     }
@@ -90,7 +101,7 @@ impl Round<'_> {
             (false, OtpPinMode::Password) => "wrong user password -1",
             (false, _) => "wrong otp pin -1",
         };
-        let blamed = |candidate: &Candidate| !pin_matching || matches!(candidate.place, Place::PinMatching);
+        let blamed = |candidate: &Candidate| is_blamed(candidate, pin_matching);
         note_tokens(cx, candidates, blamed);
         detail(cx, text);
         for candidate in candidates {
@@ -112,21 +123,31 @@ impl Round<'_> {
 
     /// A wrong answer counts in the challenges it may have been meant for.
     fn blame_challenges(&self, cx: &mut Context<'_>, candidate: &mut Candidate) {
-        let rules = candidate.token.token_type.rules();
+        let rules = candidate.otp_rules();
         let bound = self.login.transaction.filter(|_| rules.binds_transactions());
         let challenges = challenge::of_token(cx, &candidate.serial, &candidate.token, bound);
         if challenges.is_empty() {
             return;
         }
         let wrong = challenge::count_wrong(cx, &challenges);
-        if let Some(changed) = rules.refused(&candidate.token, &self.configuration.settings, wrong) {
-            candidate.token = Arc::new(changed);
-            cx.view.put(Key::Token(candidate.serial.clone()), Record::Token(candidate.token.clone()));
+        let settings = &self.configuration.settings;
+        match &mut candidate.target {
+            None => {
+                if let Some(changed) = rules.refused(&candidate.token, settings, wrong) {
+                    candidate.token = Arc::new(changed);
+                    cx.view.put(Key::Token(candidate.serial.clone()), Record::Token(candidate.token.clone()));
+                }
+            }
+            Some(target) => {
+                if let Some(changed) = rules.refused(&target.token, settings, wrong) {
+                    cx.view.put_token(&target.serial, changed);
+                }
+            }
         }
     }
 
     /// Stores what changed of a token that took part.
-    fn write(&self, cx: &mut Context<'_>, mut candidate: Candidate) {
+    fn write(&self, cx: &mut Context<'_>, candidate: &mut Candidate) {
         if let Some(stamp) = self.stamp {
             let is_valid = matches!(candidate.place, Place::Valid { .. });
             let usage = Arc::make_mut(&mut candidate.usage);
@@ -142,10 +163,15 @@ impl Round<'_> {
         }
         let before = cx.view.usage(&candidate.serial);
         if before != candidate.usage {
-            let key = Key::Usage(candidate.serial);
-            cx.view.put(key, Record::Usage(candidate.usage));
+            let key = Key::Usage(candidate.serial.clone());
+            cx.view.put(key, Record::Usage(candidate.usage.clone()));
         }
     }
+}
+
+/// Whether a login that failed counts against a token: if the PIN of some was right, only against them.
+const fn is_blamed(candidate: &Candidate, pin_matching: bool) -> bool {
+    !pin_matching || matches!(candidate.place, Place::PinMatching)
 }
 
 impl Candidate {

@@ -1,10 +1,12 @@
 //! One file per token type: enrolment, right and wrong values, replay, lock (reference tokens 8).
 
 mod dpw;
+mod forward;
 mod motp;
 mod ocra2;
 mod pw;
 mod spass;
+mod yubico;
 mod yubikey;
 
 use tessera_core::decide::enroll::Init;
