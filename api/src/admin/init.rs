@@ -140,6 +140,8 @@ fn read(call: &mut Call) -> Result<Init, Refusal> {
             activation_code,
             message: params.owned("message"),
         },
+        forward_serial: params.owned("forward.serial"),
+        yubico_id: params.owned("yubico.tokenid"),
     })
 }
 

@@ -16,12 +16,14 @@ pub(super) const EXAMPLES: &str = "Examples:
   tessera token init --type spass --pin 'battery staple' --owner alice
   tessera token init --type dpw --otpkey 12341234123412341234123412341234 --owner alice
   tessera token init --type yubikey --otpkey 9163508031b20d2fbb1868954e041729 --public-uid ecebeeejedecebeg
+  tessera token init --type yubico --yubico-id vvincredible --owner alice
+  tessera token init --type forward --forward-to OATH0001 --owner alice
   tessera token init --type ocra2 --genkey --suite OCRA-1:HOTP-SHA256-8:QN08 --owner alice
   tessera token init --type ocra2 --genkey --shared-secret --owner alice";
 
 #[derive(Args, Debug)]
 pub(crate) struct Init {
-    /// Type of the token: hmac, totp, motp, pw, spass, dpw, yubikey or ocra2
+    /// Type of the token: hmac, totp, motp, pw, spass, dpw, yubikey, yubico, ocra2 or forward
     #[arg(long = "type", value_name = "TYPE", default_value = "hmac")]
     token_type: String,
     /// Serial number; generated unless given
@@ -66,6 +68,12 @@ struct OfType {
     /// yubikey: the public identity, modhex characters in front of every OTP
     #[arg(long, value_name = "MODHEX")]
     public_uid: Option<String>,
+    /// forward: the token whose OTPs are taken
+    #[arg(long, value_name = "SERIAL")]
+    forward_to: Option<String>,
+    /// yubico: the 12 characters in front of every OTP
+    #[arg(long, value_name = "ID")]
+    yubico_id: Option<String>,
     /// ocra2: the suite, for example OCRA-1:HOTP-SHA256-8:QN08
     #[arg(long, value_name = "SUITE")]
     suite: Option<String>,
@@ -90,6 +98,8 @@ impl OfType {
             (if is_ocra { "ocrapin" } else { "otppin" }, self.device_pin),
             ("onetime", present(self.once)),
             ("public_uid", self.public_uid),
+            ("forward.serial", self.forward_to),
+            ("yubico.tokenid", self.yubico_id),
             ("ocrasuite", self.suite),
             ("sharedsecret", present(self.shared_secret)),
             ("activationcode", self.activation_code),
