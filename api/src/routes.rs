@@ -10,7 +10,7 @@ use axum::routing::any;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
 
-use crate::admin::{init, lifecycle, login, logout, resync, set, show, userlist};
+use crate::admin::{init, lifecycle, login, logout, losttoken, resync, set, show, userlist};
 use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
 use crate::cluster;
 use crate::error::Failure;
@@ -44,6 +44,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/admin/assign", Post, Admin, lifecycle::assign)
         .add("/admin/unassign", Post, Admin, lifecycle::unassign)
         .add("/admin/reset", Post, Admin, lifecycle::reset)
+        .add("/admin/losttoken", Post, Admin, losttoken::losttoken)
         .add("/admin/set", Post, Admin, set::set)
         .add("/admin/setPin", Post, Admin, set::set_pin)
         .add("/admin/resync", Post, Admin, resync::resync)

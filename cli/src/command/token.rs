@@ -33,6 +33,12 @@ pub(crate) enum Token {
     Assign(Assign),
     /// Takes a token from its owner.
     Unassign(Serial),
+    /// Replaces a lost token by a temporary password and disables it.
+    #[command(after_help = "Example:\n  tessera token lost OATH0001")]
+    Lost(Serial),
+    /// Sets the PIN that is typed into the device (motp) or goes into its answers (ocra2).
+    #[command(name = "set-device-pin", after_help = "Example:\n  tessera token set-device-pin LSMO0001 6666")]
+    SetDevicePin(SetPin),
     /// Sets the PIN that goes before the OTP.
     #[command(name = "set-pin", after_help = "Example:\n  tessera token set-pin OATH0001 1234")]
     SetPin(SetPin),
@@ -179,6 +185,17 @@ impl Token {
             Self::Unassign(Serial { serial }) => {
                 client.unassign_token(&serial).await?;
                 output::result(format, &format!("{serial} has no owner now"), &json!({ "serial": serial }))
+            }
+            Self::Lost(Serial { serial }) => {
+                let lost = client.replace_lost_token(&serial).await?;
+                let (password, end) = (lost.password, lost.end_date);
+                let text = format!("{}\n{password}\ngood until {end} UTC", lost.serial);
+                let value = json!({ "serial": lost.serial, "password": password, "end_date": end });
+                output::result(format, &text, &value)
+            }
+            Self::SetDevicePin(SetPin { serial, pin }) => {
+                client.set_user_pin(&serial, &pin).await?;
+                output::result(format, &format!("device PIN of {serial} set"), &json!({ "serial": serial }))
             }
             Self::SetPin(SetPin { serial, pin }) => {
                 let changed = client.set_tokens(&TokenSelector::serial(&serial), &[("pin", &pin)]).await?;

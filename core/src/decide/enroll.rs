@@ -7,6 +7,7 @@ use super::pin::{store_device_pin, store_pin};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of};
 use super::validate::lane;
 use super::{Context, Request};
+use crate::algo::otpauth::Placeholders;
 use crate::decision::{Refusal, Stop};
 use crate::record::{InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 use crate::secret::{Purpose, SecretText};
@@ -112,7 +113,10 @@ pub struct Enrolled {
 /// The longest description, in characters; longer ones are cut.
 const DESCRIPTION_MAX: usize = 80;
 const ROLLOUT_SCOPE: &str = r#"{"path":["userservice"]}"#;
+/// Issuer and label of `otpauth` URIs, unless configured otherwise.
 const ISSUER: &str = "LinOTP";
+const LABEL_WITH_USER: &str = "<u>";
+const LABEL_WITHOUT_USER: &str = "<s>";
 
 impl Request for Init {
     type Reply = Enrolled;
@@ -138,8 +142,8 @@ impl Request for Init {
             draft.token.owner = Some(user.owner.clone());
         }
 
-        let account = user.as_ref().map_or(serial.as_str(), |user| user.login.as_str());
-        let names = UriNames { issuer: ISSUER, account };
+        let (issuer, account) = uri_names(user.as_ref(), &draft);
+        let names = UriNames { issuer: &issuer, account: &account };
         let otpauth_url = match &draft.seed {
             Some(seed) => rules.otpauth_uri(&draft.token, seed, names)?,
             None => None,
@@ -182,7 +186,7 @@ impl Init {
     }
 
     /// The stored token with this serial, which must be of the same type, or a new one.
-    fn draft(
+    pub(super) fn draft(
         &self,
         cx: &mut Context<'_>,
         token_type: TokenType,
@@ -205,7 +209,12 @@ impl Init {
     }
 
     /// What all types have: PIN, description, scope, whether the token is enabled.
-    fn set_common(&self, cx: &mut Context<'_>, serial: &Serial, token: &mut TokenV1) -> Result<(), Stop> {
+    pub(super) fn set_common(
+        &self,
+        cx: &mut Context<'_>,
+        serial: &Serial,
+        token: &mut TokenV1,
+    ) -> Result<(), Stop> {
         if let Some(pin) = &self.pin {
             token.pin = store_pin(cx, serial, pin.expose(), self.encrypt_pin)?;
         }
@@ -242,6 +251,18 @@ impl Init {
     }
 }
 
+/// Issuer and account of the URI, with their placeholders filled in.
+fn uri_names(user: Option<&KnownUser>, draft: &Draft) -> (String, String) {
+    let label = if user.is_some() { LABEL_WITH_USER } else { LABEL_WITHOUT_USER };
+    let placeholders = Placeholders {
+        login: user.map_or("", |user| &user.login),
+        realm: user.map_or("", |user| user.realm.as_str()),
+        serial: draft.serial.as_str(),
+        description: &draft.token.description,
+    };
+    (placeholders.fill(ISSUER), placeholders.fill(label))
+}
+
 fn new_token(token_type: TokenType, settings: &Settings, now: UnixMillis) -> TokenV1 {
     TokenV1 {
         token_type,
@@ -274,7 +295,7 @@ fn draft_of(serial: &Serial, token: TokenV1, usage: UsageV1) -> Draft {
 }
 
 /// Seals a new seed, which also starts the counters again, and a new device PIN, and stores the token.
-fn store(cx: &mut Context<'_>, draft: Draft) -> Result<(), Stop> {
+pub(super) fn store(cx: &mut Context<'_>, draft: Draft) -> Result<(), Stop> {
     let Draft { serial, mut token, mut usage, seed, device_pin, .. } = draft;
     if let Some(seed) = seed {
         let nonce = cx.random.bytes();

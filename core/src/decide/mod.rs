@@ -14,6 +14,7 @@ mod last_access;
 pub mod lifecycle;
 pub mod limits;
 pub(crate) mod login;
+pub mod losttoken;
 pub mod pin;
 pub mod realm;
 pub mod rejected;

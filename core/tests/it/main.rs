@@ -11,8 +11,10 @@
 
 mod challenge;
 mod enroll;
+mod losttoken;
 mod oath;
 mod property;
+mod property_types;
 mod resync;
 #[path = "../../src/test_state.rs"]
 mod state;

@@ -107,3 +107,27 @@ async fn device_pin_of_motp_can_be_changed() {
         assert_eq!(server.post("/validate/check_s", &form).await.value(), accepted);
     }
 }
+
+/// Reference http-api 10.12.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_token_is_replaced_by_a_password() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    server.realm(&admin).await;
+    admin.enroll("H1", "user=alice&pin=pin").await;
+    let answer = admin.post("/admin/losttoken", "serial=H1").await;
+    let mut value = answer.value();
+    let members = value.as_object_mut().unwrap();
+    let (password, end) = (members.remove("password").unwrap(), members.remove("end_date").unwrap());
+    assert_eq!((password.as_str().unwrap().len(), end.as_str().unwrap().len()), (10, 14));
+    assert!(end.as_str().unwrap().ends_with(" 23:59"), "{end}");
+    assert_eq!(
+        value,
+        json!({"serial": "lostH1", "init": true, "user": 1, "pin": 1, "valid_to": "xxxx",
+            "token_typ": "pw", "disable": 1})
+    );
+    let form = format!("user=alice&pass=pin{}", password.as_str().unwrap());
+    assert_eq!(server.post("/validate/check", &form).await.value(), true);
+    let (code, message, _) = admin.post("/admin/losttoken", "").await.error();
+    assert_eq!(code, -311, "{message}");
+}
