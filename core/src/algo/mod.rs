@@ -1,5 +1,6 @@
 //! OTP arithmetic, with the published test vectors beside it. No state, no policy.
 
+pub mod cbc;
 pub mod dpw;
 pub mod hotp;
 pub mod motp;

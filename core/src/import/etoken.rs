@@ -1,4 +1,4 @@
-//! eToken and SafeWord DAT: blocks of `key: value` lines (reference tokens 13.6).
+//! `eToken` and `SafeWord` DAT: blocks of `key: value` lines (reference tokens 13.6).
 
 use super::{ImportError, Parsed, Row, lines, token};
 use crate::calendar::DateTime;
@@ -54,7 +54,8 @@ impl Block {
     }
 
     fn add_data(&mut self, place: usize, name: &str, value: &str, start: i64) -> Result<(), ImportError> {
-        let number = || value.parse::<u32>().map_err(|_| ImportError::at(place, format!("{name} is not a number")));
+        let number =
+            || value.parse::<u32>().map_err(|_| ImportError::at(place, format!("{name} is not a number")));
         match name {
             "sccKey" => self.key = Some(value.to_owned()),
             "sccMode" if value == "T" => self.kind = Some("totp"),
@@ -85,12 +86,14 @@ impl Block {
             return Ok(());
         }
         let missing = |what: &str| ImportError::at(place, format!("the token has no {what}"));
-        let serial = serial.filter(|serial| !serial.is_empty()).ok_or_else(|| missing("sccAuthenticatorId"))?;
+        let serial =
+            serial.filter(|serial| !serial.is_empty()).ok_or_else(|| missing("sccAuthenticatorId"))?;
         let kind = kind.ok_or_else(|| missing("sccMode (T or E)"))?;
         let key = key.filter(|key| !key.is_empty()).ok_or_else(|| missing("sccKey"))?;
         let base = token(kind, &serial, &key);
         let time_step = rest.time_step.or(Some(30));
-        let row = Init { token_type: base.token_type, serial: base.serial, seed: base.seed, time_step, ..rest };
+        let row =
+            Init { token_type: base.token_type, serial: base.serial, seed: base.seed, time_step, ..rest };
         parsed.add(Row { place, token: row, counter: None })
     }
 }
@@ -154,7 +157,10 @@ mod tests {
     #[test]
     fn incomplete_tokens_stop_the_import() {
         for (text, problem) in [
-            ("sccAuthenticatorId: F1\nsccTokenData: sccKey=11;\n", "line 1: the token has no sccMode (T or E)"),
+            (
+                "sccAuthenticatorId: F1\nsccTokenData: sccKey=11;\n",
+                "line 1: the token has no sccMode (T or E)",
+            ),
             ("\n\nsccTokenData: sccKey=11;sccMode=T\n", "line 3: the token has no sccAuthenticatorId"),
             ("sccAuthenticatorId: F1\nsccTokenData: sccMode=T", "line 1: the token has no sccKey"),
             ("sccAuthenticatorId: F1\nsccTokenData: sccPwLen=x", "line 2: sccPwLen is not a number"),

@@ -6,6 +6,9 @@
 pub mod dpw;
 pub mod etoken;
 pub mod oath_csv;
+pub mod pskc;
+pub mod safenet;
+mod xml;
 pub mod yubikey_csv;
 
 use crate::decide::enroll::{Init, SeedSource};

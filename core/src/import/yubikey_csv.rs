@@ -108,10 +108,7 @@ mod tests {
         );
         let parsed = read(&text);
         let rows = shown(&parsed);
-        assert_eq!(
-            rows[0],
-            format!("2 yubikey UBAM808530744_1 {key} len=48 desc=ecebeeejedecebeg")
-        );
+        assert_eq!(rows[0], format!("2 yubikey UBAM808530744_1 {key} len=48 desc=ecebeeejedecebeg"));
         assert_eq!(
             rows[1],
             "3 hmac UBOM00000000_1 916821d3a138bf855e70069605559a206ba854cd len=6 desc=imported"

@@ -11,6 +11,7 @@
 
 mod challenge;
 mod enroll;
+mod import;
 mod losttoken;
 mod oath;
 mod property;
