@@ -7,5 +7,6 @@ pub(crate) mod check_status;
 pub(crate) mod check_t;
 pub(crate) mod check_yubikey;
 pub(crate) mod constant;
+mod once;
 pub(crate) mod simplecheck;
 mod verdict;

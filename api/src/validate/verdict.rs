@@ -52,7 +52,7 @@ impl<'a> From<&'a ChallengedToken> for Challenge<'a> {
             linotp_tokentype: token.token_type,
             linotp_tokendescription: &token.description,
             attributes: Members(
-                token.attributes.iter().map(|(name, shown)| ((*name).to_owned(), shown.into())).collect(),
+                token.attributes.iter().map(|(name, shown)| (name.clone(), shown.into())).collect(),
             ),
         }
     }
@@ -190,8 +190,8 @@ mod tests {
                 "linotp_tokenserial": "HA", "linotp_tokentype": "HMAC", "linotp_tokendescription": ""})
         );
         let attributes = vec![
-            ("request", Attribute::Text("10 EUR".to_owned())),
-            ("ocraurl", Attribute::Code("lseqr://req?tr=1".to_owned())),
+            ("request".to_owned(), Attribute::Text("10 EUR".to_owned())),
+            ("ocraurl".to_owned(), Attribute::Code("lseqr://req?tr=1".to_owned())),
         ];
         let ocra2 = ChallengedToken { attributes, ..token("O", "1") };
         let challenge = Some(ChallengeReply::One(ocra2));

@@ -170,7 +170,7 @@ fn challenge(
         serial: serial.clone(),
         token_type: token.token_type.stored_name(),
         description: token.description.to_string(),
-        attributes: posed.attributes,
+        attributes: posed.attributes.into_iter().map(|(name, told)| (name.to_owned(), told)).collect(),
     })
 }
 

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod limits;
 pub(crate) mod login;
 pub mod losttoken;
+pub mod once;
 pub mod pin;
 pub mod realm;
 pub mod rejected;

@@ -92,7 +92,7 @@ pub struct ChallengedToken {
     /// Its description.
     pub description: String,
     /// What the type tells besides, by its name in the reply.
-    pub attributes: Vec<(&'static str, Attribute)>,
+    pub attributes: Vec<(String, Attribute)>,
 }
 
 /// A further member of a challenge in a reply.

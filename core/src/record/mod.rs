@@ -15,7 +15,7 @@ use crate::time::UnixMillis;
 use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
 
 pub(crate) use challenge::root as transaction_root;
-pub use challenge::{ChallengeV1, RevocationV1};
+pub use challenge::{ChallengeAttributeV1, ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
@@ -42,6 +42,8 @@ pub enum Key {
     Revocation(Arc<str>),
     /// A secret of the cluster itself, by name.
     ClusterSecret(Arc<str>),
+    /// The answer to a request that may be repeated, by a hash of who asked and the key the client gave it.
+    Reply(Arc<str>),
 }
 
 /// A record. Cheap to clone: the contents are shared.
@@ -65,6 +67,8 @@ pub enum Record {
     Revocation(RevocationV1),
     /// Under [`Key::ClusterSecret`].
     ClusterSecret(Arc<ClusterSecretV1>),
+    /// Under [`Key::Reply`].
+    Reply(Arc<ReplyV1>),
 }
 
 /// A set of keys with a revision of its own, derived from the records, so that a decision notices when something
@@ -114,9 +118,14 @@ impl Record {
             ],
             (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_), _) => vec![IndexKey::Configuration],
             (Self::Admin(_), _) => vec![IndexKey::Admins],
-            (Self::Usage(_) | Self::Challenge(_) | Self::Revocation(_) | Self::ClusterSecret(_), _) => {
-                Vec::new()
-            }
+            (
+                Self::Usage(_)
+                | Self::Challenge(_)
+                | Self::Revocation(_)
+                | Self::ClusterSecret(_)
+                | Self::Reply(_),
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -126,6 +135,7 @@ impl Record {
         match self {
             Self::Challenge(challenge) => Some(challenge.expires_at),
             Self::Revocation(revocation) => Some(revocation.expires_at),
+            Self::Reply(reply) => Some(reply.expires_at),
             Self::Token(_)
             | Self::Usage(_)
             | Self::Realm(_)

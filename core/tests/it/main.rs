@@ -16,6 +16,7 @@ mod losttoken;
 mod oath;
 mod property;
 mod property_types;
+mod repeat;
 mod resync;
 #[path = "../../src/test_state.rs"]
 mod state;

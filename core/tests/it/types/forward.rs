@@ -117,7 +117,10 @@ fn challenge_of_the_target_is_posed_and_answered() {
             ("linotp_forward_tokentype", "ocra2"),
             ("linotp_forward_tokendescription", "blue"),
         ] {
-            assert!(posed.attributes.contains(&(name, Attribute::Text(value.to_owned()))), "{name}");
+            assert!(
+                posed.attributes.contains(&(name.to_owned(), Attribute::Text(value.to_owned()))),
+                "{name}"
+            );
         }
         let input = Input { counter, question: "12345678", ..Input::default() };
         let right = code(&Suite::parse(SUITE).unwrap(), b"12345678901234567890", &input).unwrap();

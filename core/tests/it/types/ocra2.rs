@@ -54,7 +54,7 @@ fn trigger(state: &mut TestState, pairs: &[(&str, &str)]) -> ChallengedToken {
 
 /// The challenge `Q`.
 fn question(token: &ChallengedToken) -> &str {
-    match token.attributes.iter().find(|(name, _)| *name == "challenge") {
+    match token.attributes.iter().find(|(name, _)| name == "challenge") {
         Some((_, Attribute::Text(question))) => question,
         other => panic!("{other:?}"),
     }
