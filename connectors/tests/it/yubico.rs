@@ -19,7 +19,7 @@ async fn server(status: &'static str, body: String) -> (String, JoinHandle<Strin
             let mut chunk = [0; 1024];
             let length = stream.read(&mut chunk).await.unwrap();
             assert!(length > 0, "the request ended early");
-            request.extend_from_slice(&chunk[..length]);
+            request.extend_from_slice(chunk.get(..length).unwrap());
         }
         let reply =
             format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
