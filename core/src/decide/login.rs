@@ -221,7 +221,7 @@ impl<'a> Round<'a> {
     fn place(&mut self, cx: &mut Context<'_>, subject: &mut Subject<'_>) -> Result<Place, Trouble> {
         let place = match subject.rules().modes() {
             Modes::Authenticate => return self.authenticate(cx, subject),
-            Modes::Both if !self.prefers_challenges && self.login.transaction.is_none() => {
+            Modes::Both if !self.prefers_challenges && !self.names_challenge(cx, subject) => {
                 return self.authenticate(cx, subject);
             }
             Modes::Both if self.login.transaction.is_some() => return self.respond(cx, subject),
@@ -233,6 +233,14 @@ impl<'a> Round<'a> {
             && (subject.is_challenged_by_pin() || has_input(self.login.options))
             && self.is_pin(cx, subject)?;
         Ok(if asks { Place::Challenged } else { place })
+    }
+
+    /// Whether the request names a transaction in which this token was challenged. A client that sends along the state of
+    /// an earlier login, or of another token, is treated as if it had not.
+    fn names_challenge(&self, cx: &mut Context<'_>, subject: &Subject<'_>) -> bool {
+        let transaction = self.login.transaction;
+        transaction.is_some()
+            && !challenge::of_token(cx, subject.serial, subject.token, transaction).is_empty()
     }
 
     /// Whether all of what was submitted is the PIN.

@@ -156,6 +156,21 @@ fn transaction_is_checked_as_one_list() {
     assert_eq!(state.run(&without), Err(Refusal::MissingParameter("pass")));
 }
 
+/// Where PIN and OTP are asked for together, a transaction in which the token was not challenged means nothing
+/// (reference tokens 6.5); one in which it was is answered by the bare OTP wherever it was triggered.
+#[test]
+fn transaction_of_another_login_does_not_disturb() {
+    let mut state = state(false);
+    let transaction = one(trigger(&mut state));
+    enroll(&mut state, &init("A", SEED, "pin", "alice"));
+    state.caller.action = "validate/check".to_owned();
+    let stale = "98765432101234567";
+    assert!(run(&mut state, &answer(stale, &format!("pin{}", OTPS[0]))).accepted);
+    assert!(!run(&mut state, &answer(stale, OTPS[1])).accepted);
+    assert!(!run(&mut state, &answer(&transaction, &format!("pin{}", OTPS[2]))).accepted);
+    assert!(run(&mut state, &answer(&transaction, OTPS[3])).accepted);
+}
+
 /// Reference tokens 7.2: only the full length names a single challenge, everything shorter or longer is a root.
 #[test]
 fn shortened_ids_find_nothing() {
