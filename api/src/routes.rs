@@ -11,7 +11,7 @@ use axum::routing::any;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
 
-use crate::admin::{init, lifecycle, login, logout, resync, set, show, userlist};
+use crate::admin::{init, lifecycle, login, logout, losttoken, resync, set, show, userlist};
 use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
 use crate::cluster::{backup, keys, remove, snapshot, status, token, transfer};
 use crate::consistency;
@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::reply::{Ending, Reply, plain_page};
 use crate::request_id::{self, RequestId};
 use crate::system::{config, realm, resolver};
-use crate::validate::{check, check_s, constant, simplecheck};
+use crate::validate::{check, check_s, check_status, check_t, check_yubikey, constant, simplecheck};
 
 /// Every endpoint: path, methods, who may call it, handler.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
@@ -31,6 +31,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
     Table::new(shared)
         .add("/validate/check", Any, Open, check::check)
         .add("/validate/check_s", Any, Open, check_s::check_s)
+        .add("/validate/check_t", Any, Open, check_t::check_t)
+        .add("/validate/check_status", Any, Open, check_status::check_status)
+        .add("/validate/check_yubikey", Any, Open, check_yubikey::check_yubikey)
         .add("/validate/simplecheck", Any, Open, simplecheck::simplecheck)
         .add("/validate/ok", Any, Open, constant::ok)
         .add("/validate/fail", Any, Open, constant::fail)
@@ -44,6 +47,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/admin/assign", Post, Admin, lifecycle::assign)
         .add("/admin/unassign", Post, Admin, lifecycle::unassign)
         .add("/admin/reset", Post, Admin, lifecycle::reset)
+        .add("/admin/losttoken", Post, Admin, losttoken::losttoken)
         .add("/admin/set", Post, Admin, set::set)
         .add("/admin/setPin", Post, Admin, set::set_pin)
         .add("/admin/resync", Post, Admin, resync::resync)

@@ -60,6 +60,6 @@ pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};
 pub use secret::Secret;
 pub use session::Session;
 pub use tls::tls_config;
-pub use token::{InitRequest, InitResult, ShowRequest, TokenPage, TokenRow, TokenSelector};
+pub use token::{InitRequest, InitResult, LostToken, ShowRequest, TokenPage, TokenRow, TokenSelector};
 pub use user::{UserPage, UserQuery, UserRef, UserRow};
 pub use validate::{Challenge, CheckRequest, TransactionStatus, Verdict};

@@ -19,6 +19,8 @@ pub mod configuration;
 pub mod decide;
 pub mod decision;
 pub mod facts;
+pub mod import;
+pub mod random_text;
 pub mod record;
 pub mod secret;
 pub mod seed;

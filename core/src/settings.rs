@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::record::{SettingV1, SettingValue};
+use crate::secret::{Keyring, Purpose, SealError, SecretText};
 use crate::user::{RealmName, SettingKey};
 
 /// Keys whose values are stored sealed whatever type is given (reference users 1).
@@ -106,6 +107,21 @@ impl Settings {
         match &self.entry(key)?.value {
             SettingValue::Plain(text) => Some(text),
             SettingValue::Secret(_) => None,
+        }
+    }
+
+    /// An entry's text, opened if it is sealed; `None` if absent.
+    ///
+    /// # Errors
+    /// When it is sealed and does not open.
+    pub fn opened(&self, key: &str, keyring: &Keyring) -> Result<Option<SecretText>, SealError> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match &entry.value {
+            SettingValue::Plain(text) => Ok(Some(SecretText::from(&**text))),
+            SettingValue::Secret(sealed) => {
+                let opened = keyring.open(Purpose::Setting, stored_key(key), sealed)?;
+                Ok(Some(SecretText::new(String::from_utf8_lossy(&opened).into_owned())))
+            }
         }
     }
 

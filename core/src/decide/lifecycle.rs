@@ -1,5 +1,6 @@
 //! What administrators do to existing tokens (reference http-api 10, tokens 12.2).
 
+use super::pin::store_device_pin;
 use super::selection::{Count, Selection, note_tokens};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of, tokens_of};
 use super::validate::lane;
@@ -260,12 +261,18 @@ impl Request for SetPin {
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let serial = required(self.serial.as_deref(), "serial")?;
-        self.user_pin.as_ref().ok_or(Refusal::MissingParameter("userpin"))?;
-        let token = existing_one(cx, serial)?;
-        note_tokens(cx, &[Serial::from(serial)]);
-        // None of the token types so far has a device PIN; those that do (mOTP, OCRA2) store it here.
-        let token_type = token.token_type.name();
-        Err(Refusal::Unsupported { operation: "setPin", token_type }.into())
+        let user_pin = self.user_pin.as_ref().ok_or(Refusal::MissingParameter("userpin"))?;
+        let mut token = existing_one(cx, serial)?;
+        let serial = Serial::from(serial);
+        note_tokens(cx, std::slice::from_ref(&serial));
+        if !token.token_type.rules().has_device_pin() {
+            let token_type = token.token_type.name();
+            return Err(Refusal::Unsupported { operation: "setPin", token_type }.into());
+        }
+        token.user_pin = Some(store_device_pin(cx, &serial, user_pin)?);
+        cx.view.put_token(&serial, token);
+        cx.audit.success = true;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod bootstrap;
+pub(crate) mod challenge;
 pub mod config;
 mod directory;
 pub mod enroll;
@@ -13,7 +14,8 @@ pub mod janitor;
 mod last_access;
 pub mod lifecycle;
 pub mod limits;
-mod login;
+pub(crate) mod login;
+pub mod losttoken;
 pub mod maintenance;
 pub mod membership;
 pub mod once;
@@ -30,6 +32,7 @@ pub mod selection;
 pub mod session;
 pub mod set;
 pub mod show;
+pub mod transaction;
 pub mod user;
 pub mod userlist;
 pub mod validate;
@@ -103,7 +106,7 @@ impl Context<'_> {
         let problem = match self.ask(question)? {
             Answer::Verdict(verdict) => return Ok(*verdict),
             Answer::Unavailable(problem) => problem.clone(),
-            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) => {
+            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
                 return Err(Stop::Defect(Defect::Answer("yes or no")));
             }
         };

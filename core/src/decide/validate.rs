@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow::{Break, Continue};
 
-use super::login::{Login, check_tokens, detail};
+use super::login::{Login, check_tokens, detail, trigger};
 use super::selection::matches_pattern;
 use super::user::{Identified, KnownUser, UserParams, identify, tokens_of};
 use super::{Context, Request};
@@ -91,6 +91,17 @@ pub struct ChallengedToken {
     pub token_type: &'static str,
     /// Its description.
     pub description: String,
+    /// What the type tells besides, by its name in the reply.
+    pub attributes: Vec<(String, Attribute)>,
+}
+
+/// A further member of a challenge in a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// A text.
+    Text(String),
+    /// A text that is shown as QR code as well: an object of `value` and `img`.
+    Code(String),
 }
 
 /// `validate/ok` and `validate/fail`: a constant answer, audited like every call.
@@ -135,7 +146,14 @@ impl Request for Check {
             cx.note(&Refusal::MissingParameter("pass").to_string());
             return Ok(Verdict::default());
         };
-        check_tokens(cx, Login { user: user.as_ref(), submitted, auth_info: self.auth_info }, &serials)
+        let login = Login {
+            user: user.as_ref(),
+            submitted,
+            auth_info: self.auth_info,
+            transaction: self.transaction_id.as_deref(),
+            options: &self.options,
+        };
+        check_tokens(cx, login, &serials)
     }
 }
 
@@ -182,15 +200,21 @@ impl Request for CheckSerial {
             None => vec![self.only_token(cx)?],
         };
         keep_type(cx, &mut serials, self.token_type.as_deref());
-        // Without `pass` only a challenge could be triggered, which none of the types does by serial.
-        let submitted = self.pass.as_ref().ok_or(Refusal::MissingParameter("pass"))?;
+        let Some(submitted) = &self.pass else { return trigger(cx, &serials, &self.options) };
         if serials.is_empty() {
             detail(cx, "no token found!");
             return Ok(Verdict::default());
         }
         note_owner(cx, &serials);
         // No user is passed on: the token's realms alone decide.
-        check_tokens(cx, Login { user: None, submitted, auth_info: self.auth_info }, &serials)
+        let login = Login {
+            user: None,
+            submitted,
+            auth_info: self.auth_info,
+            transaction: self.transaction_id.as_deref(),
+            options: &self.options,
+        };
+        check_tokens(cx, login, &serials)
     }
 }
 

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use crate::time::UnixMillis;
 use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
 
-pub use challenge::{ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
+pub(crate) use challenge::root as transaction_root;
+pub use challenge::{ChallengeAttributeV1, ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
 pub use cluster::HistoryAnchorV1;
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,

@@ -103,7 +103,11 @@ NODES = u(4) + many([
 ])
 ANCHOR = u(300) + bytes([9] * 32) + u(1_795_293_000_000)
 PIN_HASH = u(2) + bytes([3] * 16) + bytes([4] * 32)
-CHALLENGED = text("77.01") + text("Please enter") + text("HOTP1") + variant(0) + text("my token")
+CHALLENGE_ATTRIBUTES = {"text": variant(0, text("x")), "code": variant(1, text("y"))}
+CHALLENGED = b"".join([
+    text("77.01"), text("Please enter"), text("HOTP1"), variant(0), text("my token"),
+    many([text("a") + CHALLENGE_ATTRIBUTES["text"], text("b") + CHALLENGE_ATTRIBUTES["code"]]),
+])
 REPLY = b"".join([
     PIN_HASH, u(1_795_293_060_000), flag(True), option(many([text("pin_length") + u(4), text("otp_length") + u(6)])),
     option(text("77")), many([CHALLENGED]),
@@ -175,7 +179,12 @@ FILES = {
         "challenges_of_transaction": variant(5, text("77")),
         "admins": variant(6),
     },
-    "token_type": {"hmac": variant(0), "totp": variant(1)},
+    "token_type": {
+        name: variant(number)
+        for number, name in enumerate(
+            ["hmac", "totp", "pw", "spass", "motp", "dpw", "yubikey", "ocra2", "forward", "yubico"])
+    },
+    "challenge_attribute": CHALLENGE_ATTRIBUTES,
     "pin": {"unset": variant(0), "hashed": HASHED_PIN, "reversible": REVERSIBLE_PIN},
     "info_value": {
         "text": variant(0, text("x")), "integer": variant(1, i(-5)), "json": variant(2, text("[1]")),

@@ -11,10 +11,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tessera_core::{
     audit::AuditRowV1,
     record::{
-        AdminV1, AutoResync, ChallengeV1, ChallengedV1, ClusterSecretV1, HistoryAnchorV1, IndexKey,
-        InfoValue, InvitationV1, Key, NodeEntry, NodeMemberV1, NodesV1, Parameter, Pin, RealmV1, Record,
-        ReplyV1, ResolverKind, ResolverV1, RevocationV1, SettingV1, SettingValue, TokenType, TokenV1,
-        UsageV1,
+        AdminV1, AutoResync, ChallengeAttributeV1, ChallengeV1, ChallengedV1, ClusterSecretV1,
+        HistoryAnchorV1, IndexKey, InfoValue, InvitationV1, Key, NodeEntry, NodeMemberV1, NodesV1, Parameter,
+        Pin, RealmV1, Record, ReplyV1, ResolverKind, ResolverV1, RevocationV1, SettingV1, SettingValue,
+        TokenType, TokenV1, UsageV1,
     },
     secret::{KeyId, PinHash, Sealed},
     time::UnixMillis,
@@ -104,6 +104,10 @@ fn reply() -> ReplyV1 {
             serial: "HOTP1".into(),
             token_type: TokenType::Hmac,
             description: "my token".into(),
+            attributes: vec![
+                ("a".into(), ChallengeAttributeV1::Text("x".into())),
+                ("b".into(), ChallengeAttributeV1::Code("y".into())),
+            ],
         }],
     }
 }
@@ -336,7 +340,28 @@ fn records_have_their_frozen_bytes() {
 
 #[test]
 fn parts_of_records_have_their_frozen_bytes() {
-    check_enum("token_type", vec![("hmac", TokenType::Hmac), ("totp", TokenType::Totp)]);
+    check_enum(
+        "token_type",
+        vec![
+            ("hmac", TokenType::Hmac),
+            ("totp", TokenType::Totp),
+            ("pw", TokenType::Pw),
+            ("spass", TokenType::Spass),
+            ("motp", TokenType::Motp),
+            ("dpw", TokenType::Dpw),
+            ("yubikey", TokenType::Yubikey),
+            ("ocra2", TokenType::Ocra2),
+            ("forward", TokenType::Forward),
+            ("yubico", TokenType::Yubico),
+        ],
+    );
+    check_enum(
+        "challenge_attribute",
+        vec![
+            ("text", ChallengeAttributeV1::Text("x".into())),
+            ("code", ChallengeAttributeV1::Code("y".into())),
+        ],
+    );
     check_enum(
         "pin",
         vec![("unset", Pin::Unset), ("hashed", hashed_pin()), ("reversible", Pin::Reversible(sealed()))],
