@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::hmac::typed_seed;
 use super::{
-    Answering, Attempt, Draft, Memory, Modes, OtpPair, Posed, Proof, TokenFault, Spent, TokenRules, Trigger,
+    Answering, Attempt, Draft, Memory, Modes, OtpPair, Posed, Proof, Spent, TokenFault, TokenRules, Trigger,
     Verification, device_pin, seed_text,
 };
 use crate::algo::hotp::WINDOW_MAX;

@@ -2,7 +2,8 @@
 
 use super::hmac::{hotp_of, known_hash, oath_uri, seed_bytes, set_oath, typed_seed};
 use super::{
-    Attempt, Draft, Memory, Modes, OTP_PROMPT, OtpPair, Proof, Spent, TokenFault, TokenRules, UriNames, Verification,
+    Attempt, Draft, Memory, Modes, OTP_PROMPT, OtpPair, Proof, Spent, TokenFault, TokenRules, UriNames,
+    Verification,
 };
 use crate::algo::hotp::Hotp;
 use crate::algo::otpauth::Moving;
