@@ -196,6 +196,46 @@ mod tests {
         assert!(check(&mut state, "H1", "755224"), "a margin of 0 leaves counters of uses alone");
     }
 
+    /// Reference tokens 14.4: the OTPs of two slots of ten seconds.
+    #[test]
+    fn all_slots_of_a_motp_token_up_to_the_restore_are_spent() {
+        let mut state = TestState::with_users();
+        state.run(&Bootstrap::default()).unwrap();
+        let mut init = Init {
+            serial: Some("M1".to_owned()),
+            token_type: Some("motp".to_owned()),
+            device_pin: Some("6666".into()),
+            ..Init::default()
+        };
+        init.seed.given = Some("0123456789abcdef".into());
+        state.run(&init).unwrap();
+        state.now = UnixMillis::from_seconds(1_296_121_200);
+        state.run(&restore(Some(0))).unwrap();
+        assert!(!check(&mut state, "M1", "6ed4e4"), "the slot of the restore");
+        state.now = UnixMillis::from_seconds(1_296_121_300);
+        assert!(check(&mut state, "M1", "502a59"), "a later one");
+    }
+
+    /// Reference tokens 14.6: the OTPs at the counters 256, 512 and 513. The one used after the backup may have been the
+    /// first after the key was plugged in.
+    #[test]
+    fn a_yubikey_gives_up_whole_uses() {
+        let mut state = TestState::with_users();
+        state.run(&Bootstrap::default()).unwrap();
+        let mut init = Init {
+            serial: Some("Y1".to_owned()),
+            token_type: Some("yubikey".to_owned()),
+            otplen: Some(32),
+            ..Init::default()
+        };
+        init.seed.given = Some("9163508031b20d2fbb1868954e041729".into());
+        state.run(&init).unwrap();
+        assert!(check(&mut state, "Y1", "fcniufvgvjturjgvinhebbbertjnihit"));
+        state.run(&restore(Some(1))).unwrap();
+        assert!(!check(&mut state, "Y1", "hutbgchjucnjnhlcnfijckbniegbglrt"));
+        assert!(check(&mut state, "Y1", "vneienejjnedbfnjnnrfhhjudjgghckl"));
+    }
+
     #[test]
     fn a_token_whose_time_step_is_unreadable_is_counted_and_left() {
         let mut state = state();
