@@ -66,6 +66,8 @@ pub struct Cluster {
     /// A logged-in client of every node, to ask who leads.
     observers: Vec<Site>,
     layout: Layout,
+    /// The format level that nodes started from now on pretend to support.
+    level: Option<i64>,
     // Last: the processes and disks in it end first.
     folder: TempDir,
 }
@@ -100,8 +102,8 @@ impl Cluster {
             members.insert(place.id, Node { place, url, process, frozen, faults, disk });
         }
         let history = Arc::new(History::default());
-        let observers = Vec::new();
-        let mut cluster = Self { program, nodes: members, network, history, observers, layout, folder };
+        let (observers, level) = (Vec::new(), None);
+        let mut cluster = Self { program, nodes: members, network, history, observers, layout, level, folder };
         let ids = cluster.ids();
         for id in &ids {
             cluster.node(*id)?.write_faults()?;
@@ -110,6 +112,11 @@ impl Cluster {
         cluster.wait_ready(&ids).await?;
         cluster.observers = cluster.sites().await?;
         Ok(cluster)
+    }
+
+    /// Nodes that are started from now on are of a version that supports this format level.
+    pub fn upgrade_to(&mut self, level: i64) {
+        self.level = Some(level);
     }
 
     /// What is seen of this cluster.

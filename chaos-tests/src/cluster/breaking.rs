@@ -228,6 +228,9 @@ impl Cluster {
         }
         command.env("TESSERA_TEST_FAULTS", &place.faults);
         command.env("TESSERA_CLUSTER_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS);
+        if let Some(level) = self.level {
+            command.env("TESSERA_TEST_FORMAT_LEVEL", level.to_string());
+        }
         Ok(command)
     }
 

@@ -1,10 +1,11 @@
-//! Every node is stopped with SIGTERM and started again, one after the other, under load: does anybody notice?
+//! Every node is stopped with SIGTERM and started again, one after the other, under load: does anybody notice? The same
+//! with a new version, which supports a higher format level: for a while the cluster is of two versions.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, START_LIMIT};
 use crate::environment::Choices;
 use crate::history::Outcome;
 use crate::invariant;
@@ -26,6 +27,27 @@ const GAP_MAX: Duration = Duration::from_secs(10);
 /// If a single login has another answer than yes, or an invariant is violated.
 pub async fn run() -> Result<Figures> {
     scenario::run("rolling_restart", 3, scenario).await
+}
+
+/// Restarts all nodes with a version of the next format level.
+///
+/// # Errors
+/// Like [`run`], or if the cluster does not take up the new level in the end.
+pub async fn run_upgrading() -> Result<Figures> {
+    let upgrade = async |cluster: &mut Cluster, choices: &mut Choices, figures: &mut Figures| {
+        let observer = cluster.site_of_all().await?;
+        let level = async || anyhow::Ok(observer.client().cluster_status().await?.format_level);
+        let old = level().await?.context("the cluster does not say its format level")?;
+        cluster.upgrade_to(old + 1);
+        scenario(cluster, choices, figures).await?;
+        wait::until("the new format level", START_LIMIT, || async {
+            (level().await.ok()? == Some(old + 1)).then_some(())
+        })
+        .await?;
+        figures.add("format level", format!("{old}, then {}", old + 1));
+        Ok(())
+    };
+    scenario::run("rolling_upgrade", 3, upgrade).await
 }
 
 async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Figures) -> Result<()> {

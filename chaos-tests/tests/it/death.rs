@@ -33,3 +33,8 @@ fn who_repeats_a_login_under_its_key_gets_in_whatever_dies() -> Result<(), crate
 fn nobody_notices_a_rolling_restart() -> Result<(), crate::Failure> {
     crate::check(rolling_restart::run())
 }
+
+#[test]
+fn nobody_notices_a_rolling_upgrade() -> Result<(), crate::Failure> {
+    crate::check(rolling_restart::run_upgrading())
+}
