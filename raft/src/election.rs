@@ -234,15 +234,21 @@ pub(crate) async fn fall_silent(raft: Raft<TypeConfig>, peers: Arc<Peers>, timin
     let election_max = Duration::from_millis(timing.election_max_ms);
     let tries = Duration::from_millis(timing.election_min_ms);
     let silence = election_max + tries + Duration::from_millis(JITTER_MS.end);
+    let mut said = false;
     while is_running(&raft) {
         sleep(Duration::from_millis(timing.heartbeat_ms)).await;
-        if leads_with_quorum(&raft, election_max * 2) == Some(false) {
-            tracing::warn!("leading without the answers of a majority; silent so that another node can lead");
-            peers.set_silent(true);
-            sleep(silence).await;
-            peers.set_silent(false);
-            sleep(tries).await;
+        if leads_with_quorum(&raft, election_max * 2) != Some(false) {
+            said = false;
+            continue;
         }
+        if !said {
+            tracing::warn!("no majority answers this leader; it falls silent so that another node can lead");
+            said = true;
+        }
+        peers.set_silent(true);
+        sleep(silence).await;
+        peers.set_silent(false);
+        sleep(tries).await;
     }
 }
 
