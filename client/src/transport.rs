@@ -11,12 +11,17 @@ use reqwest::{Method, Response};
 
 use crate::builder::UrlChoice;
 use crate::error::ClientError;
+use crate::reply::Reply;
 use crate::session::Session;
 
 /// A reply longer than this is refused.
 const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A node that could not be reached is tried last for this time.
 const AVOID_FOR: Duration = Duration::from_secs(3);
+/// The longest a reply in lines may take.
+const LINES_TIME_MAX: Duration = Duration::from_secs(3600);
+/// The type of a reply in lines.
+const LINES: &str = "application/x-ndjson";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Names and values of the parameters of a request.
@@ -157,6 +162,35 @@ impl Transport {
         Ok(RawReply { url: url.to_owned(), status, headers, body })
     }
 
+    /// Sends a request to the first node that can be reached, and passes on the lines of the reply as they come.
+    ///
+    /// # Errors
+    /// Those of [`Transport::send`], and the error of a reply that is not lines.
+    pub(crate) async fn send_for_lines(
+        &self,
+        request: &Request<'_>,
+        each: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<(), ClientError> {
+        let mut failure = ClientError::NoUrls;
+        for index in self.order() {
+            let Some(node) = self.nodes.get(index) else { continue };
+            let session = self.session().clone();
+            let prepared = self.prepare(&node.url, request, session.as_ref()).timeout(LINES_TIME_MAX);
+            match prepared.send().await.map_err(|error| transport_error(&node.url, error)) {
+                Ok(response) => {
+                    self.stay_with(index);
+                    return read_lines(&node.url, request.path, response, each).await;
+                }
+                Err(error @ ClientError::Connect { .. }) => {
+                    self.avoid(node);
+                    failure = error;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure)
+    }
+
     fn prepare(
         &self,
         url: &str,
@@ -239,6 +273,35 @@ fn sensitive(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
+}
+
+/// Passes on complete lines. A reply of another type is an error, or is one that reports an error.
+async fn read_lines(
+    url: &str,
+    path: &str,
+    mut response: Response,
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<(), ClientError> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if status != 200 || !kind.starts_with(LINES) {
+        let body = read_body(url, path, response).await?;
+        let raw = RawReply { url: url.to_owned(), status, headers, body };
+        Reply::parse(path, &raw)?.checked()?;
+        return Err(ClientError::bad_reply(path, "not a report in lines"));
+    }
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(url, error))? {
+        rest.extend_from_slice(&chunk);
+        let complete = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
+        let behind = rest.split_off(complete);
+        rest.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(&mut *each);
+        rest = behind;
+        if rest.len() > REPLY_BYTES_MAX {
+            return Err(ClientError::bad_reply(path, "longer than 256 MiB"));
+        }
+    }
+    Ok(())
 }
 
 async fn read_body(url: &str, path: &str, mut response: Response) -> Result<Vec<u8>, ClientError> {

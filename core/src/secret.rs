@@ -320,6 +320,18 @@ impl Keyring {
         Ok(equal(&self.pin_mac(hash.key, pin, &hash.salt)?, &hash.mac))
     }
 
+    /// A value that is the same for the same text on every node, and tells nothing about it without the cluster key.
+    ///
+    /// # Errors
+    /// When the active key is missing.
+    pub fn fingerprint(&self, text: &[u8]) -> Result<[u8; 32], SealError> {
+        let mut mac = self.key(self.active)?.pin.clone();
+        // Longer than a salt, so that no PIN hash is a fingerprint.
+        mac.update(b"tessera fingerprint 1");
+        mac.update(text);
+        Ok(mac.finalize().into_bytes().into())
+    }
+
     fn pin_mac(&self, id: KeyId, pin: &str, salt: &[u8; 16]) -> Result<[u8; 32], SealError> {
         let mut mac = self.key(id)?.pin.clone();
         mac.update(salt);

@@ -13,6 +13,7 @@ mod background;
 pub mod config;
 pub mod entropy;
 pub mod file;
+mod import;
 pub mod keys;
 mod lane;
 mod metrics;
@@ -31,6 +32,7 @@ pub mod tls;
 
 pub use autopilot::{Condition, Members, Refused};
 pub use config::NodeConfig;
+pub use import::{ImportJob, ImportStopped, Report, TokenFile};
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
 pub use retention::RetentionError;

@@ -3,8 +3,10 @@
 mod csv;
 mod html;
 mod json;
+mod lines;
 mod qr;
 mod stream;
+mod xml;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -15,8 +17,10 @@ use serde::Serialize;
 
 pub(crate) use csv::token_table;
 pub(crate) use html::{error_page, escape, plain_page};
+pub(crate) use lines::Lines;
 pub(crate) use qr::{QrForm, image_tag, qr_reply};
 pub(crate) use stream::Page;
+pub(crate) use xml::{xml_failure, xml_success};
 
 /// The product and version as replies name them. Clients test for `LinOTP <digits>.` (reference clients 4.2).
 pub const PRODUCT: &str = concat!("LinOTP 4.0.0 (Tessera ", env!("CARGO_PKG_VERSION"), ")");
@@ -25,6 +29,7 @@ pub const VERSION_NUMBER: &str = "4.0.0";
 
 const API_VERSION: &str = "2.0802";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// How a request ended, as metrics and the access log tell it. A closed set.
@@ -46,12 +51,15 @@ pub struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Instead of `body`, in replies that grow while the work goes on.
+    pub(crate) lines: Option<Lines>,
     pub(crate) ending: Ending,
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let body = self.lines.map_or_else(|| Body::from(self.body), Body::new);
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -62,12 +70,17 @@ impl Reply {
     pub(crate) fn new(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, content_type);
-        Self { status: StatusCode::OK, headers, body: body.into(), ending: Ending::Ok }
+        Self { status: StatusCode::OK, headers, body: body.into(), lines: None, ending: Ending::Ok }
     }
 
     /// HTML text with status 200.
     pub(crate) fn html(body: impl Into<Bytes>) -> Self {
         Self::new(HTML, body)
+    }
+
+    /// JSON objects, one on each line, as they become known.
+    pub(crate) fn lines(lines: Lines) -> Self {
+        Self { lines: Some(lines), ..Self::new(JSON_LINES, Bytes::new()) }
     }
 
     /// JSON without an envelope, on one line.
@@ -77,7 +90,7 @@ impl Reply {
 
     /// Nothing but a status.
     pub(crate) fn empty(status: StatusCode, ending: Ending) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new(), ending }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), lines: None, ending }
     }
 
     /// 503 with an empty body: the request was not, or not knowably, carried out. It is never turned into a "no".

@@ -7,8 +7,11 @@
 pub mod bootstrap;
 pub(crate) mod challenge;
 pub mod config;
+pub mod copy;
 mod directory;
 pub mod enroll;
+pub mod find;
+pub mod import;
 pub mod janitor;
 mod last_access;
 pub mod lifecycle;
@@ -79,6 +82,8 @@ pub struct Context<'a> {
     pub random: Random,
     /// The audit row of this request, filled on the way.
     pub audit: AuditRowV1,
+    /// Further audit rows, of requests that are about many tokens and write one for each.
+    pub rows: Vec<AuditRowV1>,
     /// What is to be done after the commit.
     pub effects: Vec<Effect>,
 }
@@ -130,6 +135,7 @@ pub fn decide<R: Request>(
         facts,
         random: Random::new(facts.entropy),
         audit: AuditRowV1::default(),
+        rows: Vec::new(),
         effects: Vec::new(),
     };
     let reply = match request.decide(&mut cx) {
@@ -138,6 +144,7 @@ pub fn decide<R: Request>(
         Err(Stop::Defect(defect)) => return Step::Defect(defect),
         Err(Stop::Refuse(refusal)) => {
             cx.view.discard_writes();
+            cx.rows.clear();
             cx.effects.clear();
             cx.audit.success = false;
             cx.note(&refusal.to_string());
@@ -148,8 +155,9 @@ pub fn decide<R: Request>(
 }
 
 fn finish<R>(cx: Context<'_>, reply: Result<R, crate::decision::Refusal>, audited: bool) -> Decision<R> {
-    let Context { view, facts, audit, effects, .. } = cx;
-    let history = if audited { vec![HistoryRow::Audit(complete(audit, facts))] } else { Vec::new() };
+    let Context { view, facts, audit, rows, effects, .. } = cx;
+    let rows = audited.then_some(audit).into_iter().chain(rows);
+    let history = rows.map(|row| HistoryRow::Audit(complete(row, facts))).collect();
     let (expects, writes) = view.finish();
     Decision { reply, txn: Txn { now: facts.now, expects, writes, history }, effects }
 }

@@ -1,12 +1,12 @@
 //! OATH CSV: `serial, key, type, otplen or suite, time step, hash` (reference tokens 13.2).
 
 use super::{ImportError, Parsed, Row, hash_by_length, lines, token};
-use crate::decide::enroll::OcraParams;
+use crate::decide::enroll::{Init, OcraParams};
 
 /// Reads a file.
 ///
 /// # Errors
-/// When a number is none, or a line is too long.
+/// When a line is too long, or there are too many.
 pub fn parse(text: &str) -> Result<Parsed, ImportError> {
     let mut parsed = Parsed::default();
     for line in lines(text) {
@@ -25,25 +25,35 @@ pub fn parse(text: &str) -> Result<Parsed, ImportError> {
             "" | "hotp" | "hmac" => "hmac".to_owned(),
             other => other.to_owned(),
         };
-        let mut row = token(&kind, serial, key);
-        if kind == "ocra2" {
-            if length.is_empty() {
-                parsed.skip(place, "no suite in the fourth column");
-                continue;
-            }
-            row.ocra = OcraParams { suite: Some(length.to_owned()), ..OcraParams::default() };
-        } else {
-            row.otplen = Some(number(place, "otp length", length, 6)?);
+        if kind == "ocra2" && length.is_empty() {
+            parsed.skip(place, "no suite in the fourth column");
+            continue;
         }
-        if kind == "totp" {
-            row.time_step = Some(number(place, "time step", step, 30)?);
-        }
-        let hash = hash.to_ascii_lowercase();
-        let known = matches!(hash.as_str(), "sha1" | "sha256" | "sha512");
-        row.hashlib = Some(if known { hash } else { hash_by_length(key.len()).to_owned() });
-        parsed.add(Row { place, token: row, counter: None })?;
+        let base = token(&kind, serial, key);
+        parsed.take(complete(place, &kind, base, [key, length, step, hash]))?;
     }
     Ok(parsed)
+}
+
+/// The columns behind the type.
+fn complete(
+    place: usize,
+    kind: &str,
+    mut row: Init,
+    [key, length, step, hash]: [&str; 4],
+) -> Result<Row, ImportError> {
+    if kind == "ocra2" {
+        row.ocra = OcraParams { suite: Some(length.to_owned()), ..OcraParams::default() };
+    } else {
+        row.otplen = Some(number(place, "otp length", length, 6)?);
+    }
+    if kind == "totp" {
+        row.time_step = Some(number(place, "time step", step, 30)?);
+    }
+    let hash = hash.to_ascii_lowercase();
+    let known = matches!(hash.as_str(), "sha1" | "sha256" | "sha512");
+    row.hashlib = Some(if known { hash } else { hash_by_length(key.len()).to_owned() });
+    Ok(Row { place, token: row, counter: None })
 }
 
 fn number<T: std::str::FromStr>(place: usize, what: &str, text: &str, fallback: T) -> Result<T, ImportError> {
@@ -82,12 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_stop_the_import() {
-        for (text, problem) in [
-            ("t1,12\nt2,12,hotp,six", "line 2: the otp length is not a number"),
-            ("t1,12,totp,6,-30", "line 1: the time step is not a number"),
-        ] {
-            assert_eq!(parse(text).unwrap_err().to_string(), problem);
-        }
+    fn numbers_that_are_none_fail_their_row_only() {
+        let parsed = parse("t1,12\nt2,12,hotp,six\nt3,12,totp,6,-30\nt4,12").unwrap();
+        assert_eq!(parsed.rows.iter().map(|row| row.place).collect::<Vec<_>>(), [1, 4]);
+        let failed: Vec<String> = parsed.failed.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            failed,
+            ["line 2: the otp length is not a number", "line 3: the time step is not a number"]
+        );
     }
 }

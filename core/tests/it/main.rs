@@ -11,7 +11,9 @@
 
 mod challenge;
 mod enroll;
+mod find;
 mod import;
+mod import_batch;
 mod losttoken;
 mod oath;
 mod property;
