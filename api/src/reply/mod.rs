@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(crate) use csv::token_table;
 pub(crate) use html::{error_page, escape, plain_page};
 pub(crate) use lines::Lines;
-pub(crate) use qr::{QrForm, image_tag, qr_reply};
+pub(crate) use qr::{QrForm, image_tag, qr_reply, svg_uri};
 pub(crate) use stream::Page;
 pub(crate) use xml::{xml_failure, xml_success};
 

@@ -10,17 +10,17 @@ use serde_json::Value;
 
 use crate::support::{stderr, stdout, tessera};
 
-const PASSWORD: &str = "geheim geheim";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PASSWORD: &str = "geheim geheim";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `tessera dev`, ended when dropped.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Dev {
-    fn start(folder: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, more: &[&str]) -> Self {
         let mut command = tessera(&["dev", "--data-dir", folder.to_str().unwrap()]);
         let mut child = command.args(more).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -28,7 +28,7 @@ impl Dev {
     }
 
     /// Everything it prints until it says that it runs.
-    fn ready(&mut self) -> Vec<String> {
+    pub(crate) fn ready(&mut self) -> Vec<String> {
         let mut printed = Vec::new();
         for line in self.lines.by_ref() {
             let line = line.unwrap();
@@ -41,7 +41,7 @@ impl Dev {
         panic!("it ended instead of running: {printed:?}");
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         signal("-TERM", self.child.id());
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -63,7 +63,7 @@ impl Drop for Dev {
     }
 }
 
-fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
@@ -76,13 +76,25 @@ fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 
+/// The first of some ports in a row that were free a moment ago.
+pub(crate) fn free_ports(count: u16) -> u16 {
+    loop {
+        let first: u16 = free_port().parse().unwrap();
+        let all: Option<Vec<TcpListener>> =
+            (0..count).map(|next| TcpListener::bind(("127.0.0.1", first.checked_add(next)?)).ok()).collect();
+        if all.is_some() {
+            return first;
+        }
+    }
+}
+
 fn pasted(line: &str) -> Value {
     let output = Command::new("sh").args(["-c", line]).output().unwrap();
     let text = stdout(&output);
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("{line}\n{text}{}", stderr(&output)))
 }
 
-fn json(arguments: &[&str], home: &Path) -> Value {
+pub(crate) fn json(arguments: &[&str], home: &Path) -> Value {
     let output = run(arguments, home);
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
     serde_json::from_str(&stdout(&output)).unwrap()

@@ -10,4 +10,5 @@
 mod check_config;
 mod dev;
 mod support;
+mod types;
 mod usage;

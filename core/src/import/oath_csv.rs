@@ -14,7 +14,8 @@ pub fn parse(text: &str) -> Result<Parsed, ImportError> {
         let mut columns = line.split(',').map(str::trim);
         let mut next = || columns.next().unwrap_or_default();
         let (serial, key, kind, length, step, hash) = (next(), next(), next(), next(), next(), next());
-        if serial.is_empty() || serial == "#" {
+        // The original knows `#` alone in the first column; nobody has a serial number that begins with it.
+        if serial.is_empty() || serial.starts_with('#') {
             continue;
         }
         if key.is_empty() {
@@ -72,7 +73,7 @@ mod tests {
     fn columns_are_read_with_their_defaults() {
         let (long, longer) = ("ab".repeat(32), "ab".repeat(64));
         let text = format!(
-            "# , comment\n\ntok1, 1212, totp, 8, 60, SHA256\r\ntok2,1212\ntok3, 1212, hotp, 6,, sha1\n\
+            "# serial, key\n\ntok1, 1212, totp, 8, 60, SHA256\r\ntok2,1212\ntok3, 1212, hotp, 6,, sha1\n\
              tok4, {long}, TOTP\ntok5,{longer},hmac\n tok6 , 1212 , ocra2 , OCRA-1:HOTP-SHA256-8:C-QN08\n\
              tok7, 1212, ocra2\ntok8,,hotp\n,1212,hotp\ntok9,1212,motp\n"
         );

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use tessera_client::{Client, ClientError, ImportLine, ImportRow};
 
+use super::export::line;
 use crate::output::{self, Format};
 
 /// Shown by `--help`.
@@ -203,8 +204,9 @@ impl Import {
             return output::json(&value);
         }
         let troubled = || progress.rows.iter().filter(|row| !row.reason.is_empty());
-        for row in troubled().take(SHOWN_MAX) {
-            output::line(&format!("line {}: {} {}: {}", row.line, row.outcome, row.serial, row.reason));
+        for ImportRow { line, serial, outcome, reason } in troubled().take(SHOWN_MAX) {
+            let serial = if serial.is_empty() { String::new() } else { format!(" {serial}") };
+            output::line(&format!("line {line}{serial}: {outcome}: {reason}"));
         }
         let hidden = troubled().count().saturating_sub(SHOWN_MAX);
         if hidden > 0 {
@@ -266,11 +268,14 @@ fn row_json(row: &ImportRow) -> serde_json::Value {
 }
 
 fn write_report(path: &Path, rows: &[ImportRow]) -> anyhow::Result<()> {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let mut text = String::from("line,serial,outcome,reason\n");
+    let mut text = line(&["line", "serial", "outcome", "reason"].map(str::to_owned));
     for row in rows {
-        let _ =
-            writeln!(text, "{},{},{},{}", row.line, quoted(&row.serial), row.outcome, quoted(&row.reason));
+        text.push_str(&line(&[
+            row.line.to_string(),
+            row.serial.clone(),
+            row.outcome.clone(),
+            row.reason.clone(),
+        ]));
     }
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
