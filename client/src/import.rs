@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::lenient;
-use crate::transport::{Access, Payload, Repeat, Request};
+use crate::transport::{Access, Payload, Repeat, Request, read_lines};
 
 /// A line of the report on an import.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +109,8 @@ impl Client {
             }
             Err(error) => problem = Some(error),
         };
-        self.transport().send_for_lines(&request, &mut take).await?;
+        let (url, response) = self.transport().begin(&request).await?;
+        read_lines(&url, path, response, &mut take).await?;
         match problem {
             Some(problem) => Err(problem),
             None if finished => Ok(()),

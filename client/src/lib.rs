@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod builder;
 mod client;
 mod cluster;
@@ -35,6 +36,7 @@ mod config;
 mod consistency;
 mod error;
 mod import;
+mod keys;
 mod lenient;
 mod realm;
 mod reply;
@@ -47,12 +49,14 @@ mod transport;
 mod user;
 mod validate;
 
+pub use backup::Download;
 pub use builder::{ClientBuilder, UrlChoice};
 pub use client::{Client, Method};
 pub use cluster::{ClusterStatus, JoinToken, NodeHealth, NodeStatus, SnapshotBegun};
 pub use consistency::{ChainFault, ChainPlace, ComparedState, HistoryCheck, StateComparison};
 pub use error::ClientError;
 pub use import::{ImportLine, ImportRow};
+pub use keys::{KeyHolder, KeyState, KeyStatus, KeySwitch};
 pub use realm::Realm;
 pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};
 pub use secret::Secret;

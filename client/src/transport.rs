@@ -18,10 +18,12 @@ use crate::session::Session;
 const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A node that could not be reached is tried last for this time.
 const AVOID_FOR: Duration = Duration::from_secs(3);
-/// The longest a reply in lines may take.
-const LINES_TIME_MAX: Duration = Duration::from_secs(3600);
 /// The type of a reply in lines.
 const LINES: &str = "application/x-ndjson";
+/// A stream that takes longer than this is given up.
+const STREAM_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// How long the beginning of a stream, or its next piece, may take.
+const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Names and values of the parameters of a request.
@@ -162,30 +164,28 @@ impl Transport {
         Ok(RawReply { url: url.to_owned(), status, headers, body })
     }
 
-    /// Sends a request to the first node that can be reached, and passes on the lines of the reply as they come.
-    ///
-    /// # Errors
-    /// Those of [`Transport::send`], and the error of a reply that is not lines.
-    pub(crate) async fn send_for_lines(
-        &self,
-        request: &Request<'_>,
-        each: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<(), ClientError> {
+    /// Begins a request to one node whose reply is read piece by piece. The time limit is that of the head and of each
+    /// piece, not of the whole reply. Tried at the next node only if no connection could be made.
+    pub(crate) async fn begin(&self, request: &Request<'_>) -> Result<(String, Response), ClientError> {
         let mut failure = ClientError::NoUrls;
         for index in self.order() {
             let Some(node) = self.nodes.get(index) else { continue };
             let session = self.session().clone();
-            let prepared = self.prepare(&node.url, request, session.as_ref()).timeout(LINES_TIME_MAX);
-            match prepared.send().await.map_err(|error| transport_error(&node.url, error)) {
-                Ok(response) => {
-                    self.stay_with(index);
-                    return read_lines(&node.url, request.path, response, each).await;
-                }
-                Err(error @ ClientError::Connect { .. }) => {
+            // Longer than any stream takes; what limits it is the wait for the next piece.
+            let prepared = self.prepare(&node.url, request, session.as_ref()).timeout(STREAM_LIMIT);
+            let answered = tokio::time::timeout(STREAM_PATIENCE, prepared.send()).await;
+            let url = node.url.clone();
+            match answered {
+                Ok(Ok(response)) => return Ok((url, response)),
+                Ok(Err(error)) => {
+                    let error = transport_error(&url, error);
+                    if !matches!(error, ClientError::Connect { .. }) {
+                        return Err(error);
+                    }
                     self.avoid(node);
                     failure = error;
                 }
-                Err(error) => return Err(error),
+                Err(_) => return Err(ClientError::Timeout { url }),
             }
         }
         Err(failure)
@@ -275,8 +275,11 @@ fn sensitive(text: &str) -> HeaderValue {
     value
 }
 
-/// Passes on complete lines. A reply of another type is an error, or is one that reports an error.
-async fn read_lines(
+/// Passes on the lines of a reply as they come. A reply of another type is an error, or is one that reports an error.
+///
+/// # Errors
+/// Those of the transport, and the error that is reported.
+pub(crate) async fn read_lines(
     url: &str,
     path: &str,
     mut response: Response,
@@ -291,8 +294,8 @@ async fn read_lines(
         return Err(ClientError::bad_reply(path, "not a report in lines"));
     }
     let mut rest: Vec<u8> = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(url, error))? {
-        rest.extend_from_slice(&chunk);
+    while let Some(piece) = next_piece(url, &mut response).await? {
+        rest.extend_from_slice(&piece);
         let complete = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
         let behind = rest.split_off(complete);
         rest.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(&mut *each);
@@ -304,7 +307,16 @@ async fn read_lines(
     Ok(())
 }
 
-async fn read_body(url: &str, path: &str, mut response: Response) -> Result<Vec<u8>, ClientError> {
+/// The next piece of a stream; `None` at its end.
+pub(crate) async fn next_piece(url: &str, response: &mut Response) -> Result<Option<Vec<u8>>, ClientError> {
+    match tokio::time::timeout(STREAM_PATIENCE, response.chunk()).await {
+        Ok(Ok(piece)) => Ok(piece.map(|bytes| bytes.to_vec())),
+        Ok(Err(error)) => Err(transport_error(url, error)),
+        Err(_) => Err(ClientError::Timeout { url: url.to_owned() }),
+    }
+}
+
+pub(crate) async fn read_body(url: &str, path: &str, mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(url, error))? {
         if body.len().saturating_add(chunk.len()) > REPLY_BYTES_MAX {

@@ -21,7 +21,7 @@ use crate::run::RunError;
 /// Tokens in one transaction. Small enough for logins to be ordered between two batches without waiting noticeably.
 const BATCH: usize = 200;
 /// A batch is proposed again for so long; a change of the leader takes about a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 

@@ -51,15 +51,14 @@ pub struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Instead of `body`, in replies that grow while the work goes on.
-    pub(crate) lines: Option<Lines>,
     pub(crate) ending: Ending,
+    /// In the place of `body`, for what is too long to be held in memory.
+    stream: Option<Body>,
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let body = self.lines.map_or_else(|| Body::from(self.body), Body::new);
-        let mut response = Response::new(body);
+        let mut response = Response::new(self.stream.unwrap_or_else(|| Body::from(self.body)));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -70,7 +69,15 @@ impl Reply {
     pub(crate) fn new(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, content_type);
-        Self { status: StatusCode::OK, headers, body: body.into(), lines: None, ending: Ending::Ok }
+        Self { status: StatusCode::OK, headers, body: body.into(), ending: Ending::Ok, stream: None }
+    }
+
+    /// A body that is produced while it is sent.
+    pub(crate) fn streamed<B>(content_type: HeaderValue, body: B) -> Self
+    where
+        B: hyper::body::Body<Data = Bytes, Error = std::io::Error> + Send + 'static,
+    {
+        Self { stream: Some(Body::new(body)), ..Self::new(content_type, Bytes::new()) }
     }
 
     /// HTML text with status 200.
@@ -80,7 +87,7 @@ impl Reply {
 
     /// JSON objects, one on each line, as they become known.
     pub(crate) fn lines(lines: Lines) -> Self {
-        Self { lines: Some(lines), ..Self::new(JSON_LINES, Bytes::new()) }
+        Self::streamed(JSON_LINES, lines)
     }
 
     /// JSON without an envelope, on one line.
@@ -90,7 +97,7 @@ impl Reply {
 
     /// Nothing but a status.
     pub(crate) fn empty(status: StatusCode, ending: Ending) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new(), lines: None, ending }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), ending, stream: None }
     }
 
     /// 503 with an empty body: the request was not, or not knowably, carried out. It is never turned into a "no".

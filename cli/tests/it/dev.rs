@@ -21,7 +21,13 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) fn start(folder: &Path, more: &[&str]) -> Self {
+        Self::start_with(folder, more, &[])
+    }
+
+    /// With variables in the environment, which its nodes see as well.
+    pub(crate) fn start_with(folder: &Path, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = tessera(&["dev", "--data-dir", folder.to_str().unwrap()]);
+        command.envs(environment.iter().copied());
         let mut child = command.args(more).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
@@ -100,7 +106,7 @@ pub(crate) fn json(arguments: &[&str], home: &Path) -> Value {
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
-fn run(arguments: &[&str], home: &Path) -> Output {
+pub(crate) fn run(arguments: &[&str], home: &Path) -> Output {
     tessera(arguments).env("XDG_STATE_HOME", home).output().unwrap()
 }
 

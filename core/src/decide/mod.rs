@@ -4,6 +4,7 @@
 //! a defect. One file per family of requests; the order in which rules take effect is the order of the calls in one
 //! function.
 
+pub mod backup;
 pub mod bootstrap;
 pub(crate) mod challenge;
 pub mod config;
@@ -25,7 +26,9 @@ pub mod pin;
 pub mod realm;
 pub mod rejected;
 pub mod resolver;
+pub mod restore;
 pub mod resync;
+pub mod rotation;
 #[cfg(test)]
 mod sample;
 pub mod selection;
@@ -155,7 +158,11 @@ pub fn decide<R: Request>(
 }
 
 fn finish<R>(cx: Context<'_>, reply: Result<R, crate::decision::Refusal>, audited: bool) -> Decision<R> {
-    let Context { view, facts, audit, rows, effects, .. } = cx;
+    let Context { mut view, facts, audit, rows, effects, .. } = cx;
+    if view.writes_sealed() {
+        // Overtaken by a change of the current key, it is decided again: no secret is ever sealed under a former key.
+        view.read(&rotation::key_check());
+    }
     let rows = audited.then_some(audit).into_iter().chain(rows);
     let history = rows.map(|row| HistoryRow::Audit(complete(row, facts))).collect();
     let (expects, writes) = view.finish();

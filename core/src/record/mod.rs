@@ -8,6 +8,7 @@ mod challenge;
 mod cluster;
 mod configuration;
 mod node;
+mod sealed;
 mod token;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
 pub use node::{InvitationV1, NodeEntry, NodeMemberV1, NodesV1};
+pub use sealed::Visit;
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
 /// The place of a record. Ordered, so that listings and snapshots are the same on every node.
