@@ -17,6 +17,7 @@ mod import_batch;
 mod losttoken;
 mod oath;
 mod property;
+mod property_import;
 mod property_types;
 mod repeat;
 mod resync;
