@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::ConnectInfo;
@@ -22,6 +22,7 @@ use tessera_core::decide::user::UserParams;
 use tessera_core::decision::Refusal;
 use tessera_core::facts::Caller;
 use tessera_node::Node;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use crate::auth::client::Evidence;
@@ -40,6 +41,11 @@ const NOT_AUTHENTICATED: &str = "Not authenticated";
 /// How much of a body that is too large is read and thrown away before the reply.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// The largest body with a file.
+const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The longest a request with a file may take.
+const FILE_TIME_MAX: Duration = Duration::from_secs(3600);
+
 /// Longest `Idempotency-Key` in bytes.
 const REPEAT_KEY_MAX: usize = 128;
 const UNUSABLE_REPEAT_KEY: &str = "The Idempotency-Key header must be 1 to 128 visible ASCII characters.";
@@ -50,6 +56,15 @@ pub(crate) struct Shared {
     pub(crate) settings: ApiSettings,
     pub(crate) metrics: Metrics,
     pub(crate) started: Instant,
+    /// Imports of token files at the same time, each of which holds a whole file in memory.
+    pub(crate) imports: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// The right to import a file now.
+    pub(crate) fn import_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.imports.clone().try_acquire_owned().ok()
+    }
 }
 
 /// Which methods an endpoint answers.
@@ -96,7 +111,33 @@ pub(crate) enum Access {
 pub(crate) struct Endpoint {
     pub(crate) methods: Methods,
     pub(crate) access: Access,
+    pub(crate) takes: Takes,
     pub(crate) metrics: EndpointMetrics,
+}
+
+/// How much an endpoint is sent, and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// An ordinary request.
+    Form,
+    /// A file, from those who have a session.
+    File,
+}
+
+impl Takes {
+    const fn bytes_max(self) -> usize {
+        match self {
+            Self::Form => BODY_BYTES_MAX,
+            Self::File => FILE_BYTES_MAX,
+        }
+    }
+
+    const fn time_max(self, ordinary: Duration) -> Duration {
+        match self {
+            Self::Form => ordinary,
+            Self::File => FILE_TIME_MAX,
+        }
+    }
 }
 
 /// A request on its way through a handler.
@@ -161,8 +202,8 @@ where
     let header = id.header();
     request.extensions_mut().insert(id);
     let (begin, _open) = (Instant::now(), shared.metrics.open());
-    let limit = shared.settings.request_timeout;
-    let answered = tokio::time::timeout(limit, answer(&shared, endpoint.access, handler, request));
+    let limit = endpoint.takes.time_max(shared.settings.request_timeout);
+    let answered = tokio::time::timeout(limit, answer(&shared, &endpoint, handler, request));
     let reply = answered.instrument(span.clone()).await.unwrap_or_else(|_| {
         span.in_scope(|| tracing::warn!(limit_ms = limit.as_millis(), "the request took too long"));
         Reply::unavailable()
@@ -192,13 +233,17 @@ fn other_method(methods: Methods, method: &Method) -> Reply {
     reply.header(ALLOW, methods.header())
 }
 
-async fn answer<H, F>(shared: &Arc<Shared>, access: Access, handler: H, request: Request<Body>) -> Reply
+async fn answer<H, F>(shared: &Arc<Shared>, endpoint: &Endpoint, handler: H, request: Request<Body>) -> Reply
 where
     H: FnOnce(Call) -> F,
     F: Future<Output = Result<Reply, Failure>>,
 {
+    let access = endpoint.access;
     let (parts, body) = request.into_parts();
-    let body = match collect(body, &parts.headers).await {
+    // Who has no session is not let fill the memory.
+    let takes =
+        if endpoint.takes == Takes::File && has_session(shared, &parts) { Takes::File } else { Takes::Form };
+    let body = match collect(body, &parts.headers, takes.bytes_max()).await {
         Ok(body) => body,
         Err(page) => return page,
     };
@@ -207,6 +252,7 @@ where
         Ok(params) => params,
         Err(problem) => return error::malformed(problem),
     };
+    drop(body);
     let configuration = shared.node.configuration();
     let caller = caller(shared, &configuration, &parts, &params);
     let httperror = params.control().httperror.clone();
@@ -241,9 +287,12 @@ where
 /// Reads the body up to the limit. What is beyond it is read and thrown away up to another limit, because a server that
 /// closes a connection on which its client is still sending makes the client lose the reply. A client that asks first
 /// (`Expect: 100-continue`) with a length that is too large is not sent on.
-async fn collect(mut body: Body, headers: &HeaderMap) -> Result<Bytes, Reply> {
-    let too_large = || plain_page(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB.");
-    if headers.contains_key(EXPECT) && body.size_hint().lower() > to_u64(BODY_BYTES_MAX) {
+async fn collect(mut body: Body, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, Reply> {
+    let too_large = || {
+        let text = format!("The request is larger than {} MiB.", bytes_max / (1024 * 1024));
+        plain_page(StatusCode::PAYLOAD_TOO_LARGE, &text)
+    };
+    if headers.contains_key(EXPECT) && body.size_hint().lower() > to_u64(bytes_max) {
         return Err(too_large());
     }
     let mut kept = BytesMut::new();
@@ -254,7 +303,7 @@ async fn collect(mut body: Body, headers: &HeaderMap) -> Result<Bytes, Reply> {
         };
         // Trailers say nothing that is needed here.
         let Ok(data) = frame.into_data() else { continue };
-        if discarded > 0 || kept.len().saturating_add(data.len()) > BODY_BYTES_MAX {
+        if discarded > 0 || kept.len().saturating_add(data.len()) > bytes_max {
             discarded = discarded.saturating_add(data.len());
             if discarded > DISCARDED_BYTES_MAX {
                 return Err(too_large());
@@ -303,6 +352,16 @@ fn caller(shared: &Shared, configuration: &Configuration, parts: &Parts, params:
 enum Denied {
     NotAuthenticated,
     Run(tessera_node::RunError),
+}
+
+/// Whether the request comes with a session, by what this node knows. Only lets more be read: the request is still
+/// authenticated.
+fn has_session(shared: &Shared, parts: &Parts) -> bool {
+    let state = shared.node.store().view();
+    let Some(key) = session::key(&*state, &shared.node.keyring()) else { return false };
+    // A form's CSRF value is not known yet, hence as if it were a GET.
+    let presented = Presented { method: &Method::GET, headers: &parts.headers, form_csrf: None };
+    presented.check(&*state, &key, shared.node.store().now()).is_ok()
 }
 
 async fn authenticate(call: &mut Call, access: Access, parts: &Parts) -> Result<(), Denied> {

@@ -27,9 +27,14 @@ mod validate;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
+
 pub use auth::client::{InvalidNetwork, Network};
 pub use server::{Serving, Tls, TlsError, serve};
 pub use settings::{ApiSettings, BODY_BYTES_MAX};
+
+/// Imports of token files at the same time on a node.
+const IMPORTS_MAX: usize = 2;
 
 /// What the web API is made of.
 #[derive(Debug)]
@@ -50,6 +55,7 @@ pub fn router(api: Api) -> Result<axum::Router, prometheus::Error> {
         settings: api.settings,
         metrics: metrics::Metrics::new()?,
         started: Instant::now(),
+        imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
     };
     Ok(routes::routes(&Arc::new(shared)))
 }

@@ -11,8 +11,10 @@ use axum::routing::any;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
 
-use crate::admin::{init, lifecycle, login, logout, losttoken, resync, set, show, userlist};
-use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
+use crate::admin::{
+    copy, find, init, lifecycle, loadtokens, login, logout, losttoken, resync, set, show, userlist,
+};
+use crate::call::{Access, Call, Endpoint, Methods, Shared, Takes, serve};
 use crate::cluster::{backup, keys, remove, snapshot, status, token, transfer};
 use crate::consistency;
 use crate::error::Failure;
@@ -40,6 +42,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/admin/login", Post, Open, login::login)
         .add("/admin/logout", Any, Admin, logout::logout)
         .add("/admin/init", Post, Admin, init::init)
+        .add_upload("/admin/loadtokens", Post, Admin, loadtokens::loadtokens)
         .add("/admin/show", Any, Admin, show::show)
         .add("/admin/remove", Post, Admin, lifecycle::remove)
         .add("/admin/enable", Post, Admin, lifecycle::enable)
@@ -51,6 +54,11 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/admin/set", Post, Admin, set::set)
         .add("/admin/setPin", Post, Admin, set::set_pin)
         .add("/admin/resync", Post, Admin, resync::resync)
+        .add("/admin/copyTokenPin", Post, Admin, copy::copy_token_pin)
+        .add("/admin/copyTokenUser", Post, Admin, copy::copy_token_user)
+        .add("/admin/check_serial", Any, Admin, find::check_serial)
+        .add("/admin/getSerialByOtp", Any, Admin, find::get_serial_by_otp)
+        .add("/admin/totp_lookup", Any, Admin, find::totp_lookup)
         .add("/admin/userlist", Any, Admin, userlist::userlist)
         .add("/system/setResolver", Post, Admin, resolver::set_resolver)
         .add("/system/getResolvers", Any, Admin, resolver::get_resolvers)
@@ -96,13 +104,36 @@ impl Table {
         Self { shared: shared.clone(), router: Router::new() }
     }
 
-    fn add<H, F>(mut self, path: &'static str, methods: Methods, access: Access, handler: H) -> Self
+    fn add<H, F>(self, path: &'static str, methods: Methods, access: Access, handler: H) -> Self
+    where
+        H: FnOnce(Call) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        self.add_taking(Takes::Form, path, (methods, access), handler)
+    }
+
+    /// An endpoint that is sent files.
+    fn add_upload<H, F>(self, path: &'static str, methods: Methods, access: Access, handler: H) -> Self
+    where
+        H: FnOnce(Call) -> F + Copy + Send + Sync + 'static,
+        F: Future<Output = Result<Reply, Failure>> + Send + 'static,
+    {
+        self.add_taking(Takes::File, path, (methods, access), handler)
+    }
+
+    fn add_taking<H, F>(
+        mut self,
+        takes: Takes,
+        path: &'static str,
+        (methods, access): (Methods, Access),
+        handler: H,
+    ) -> Self
     where
         H: FnOnce(Call) -> F + Copy + Send + Sync + 'static,
         F: Future<Output = Result<Reply, Failure>> + Send + 'static,
     {
         let metrics = self.shared.metrics.endpoint(path);
-        let endpoint = Arc::new(Endpoint { methods, access, metrics });
+        let endpoint = Arc::new(Endpoint { methods, access, takes, metrics });
         let shared = self.shared.clone();
         let service = move |request: Request<Body>| serve(shared.clone(), endpoint.clone(), handler, request);
         self.router = self.router.route(path, any(service));

@@ -1,6 +1,6 @@
 //! The only place that prints. A closed pipe is no error: whoever reads has seen enough.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -27,6 +27,18 @@ pub(crate) fn raw(text: &[u8]) {
 /// An error to standard error.
 pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "tessera: {text}");
+}
+
+/// Whether standard error is seen by a person who is waiting.
+pub(crate) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// How far a long piece of work is, on one line of standard error that is written again and again.
+pub(crate) fn progress(text: &str) {
+    let mut stream = std::io::stderr().lock();
+    let _ = write!(stream, "\r\x1b[K{text}");
+    let _ = stream.flush();
 }
 
 /// A note to standard error, beside the result.

@@ -134,9 +134,7 @@ impl Client {
         content: &[u8],
     ) -> Result<String, ClientError> {
         let path = normal_path(path);
-        let boundary = random_boundary()?;
-        let bytes = multipart(&boundary, parameters, file_name, content);
-        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let (content_type, bytes) = upload_body(parameters, file_name, content)?;
         let request = Request {
             method: reqwest::Method::POST,
             path: &path,
@@ -189,6 +187,17 @@ fn normal_path(path: &str) -> String {
 fn into_text(path: &str, raw: RawReply) -> Result<String, ClientError> {
     reply::check_status(&raw)?;
     String::from_utf8(raw.body).map_err(|_| ClientError::bad_reply(path, "not UTF-8"))
+}
+
+/// Type and bytes of a body with a file.
+pub(crate) fn upload_body(
+    parameters: &Parameters<'_>,
+    file_name: &str,
+    content: &[u8],
+) -> Result<(String, Vec<u8>), ClientError> {
+    let boundary = random_boundary()?;
+    let bytes = multipart(&boundary, parameters, file_name, content);
+    Ok((format!("multipart/form-data; boundary={boundary}"), bytes))
 }
 
 fn random_boundary() -> Result<String, ClientError> {

@@ -11,12 +11,15 @@ use reqwest::{Method, Response};
 
 use crate::builder::UrlChoice;
 use crate::error::ClientError;
+use crate::reply::Reply;
 use crate::session::Session;
 
 /// A reply longer than this is refused.
 const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A node that could not be reached is tried last for this time.
 const AVOID_FOR: Duration = Duration::from_secs(3);
+/// The type of a reply in lines.
+const LINES: &str = "application/x-ndjson";
 /// A stream that takes longer than this is given up.
 const STREAM_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// How long the beginning of a stream, or its next piece, may take.
@@ -270,6 +273,38 @@ fn sensitive(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
+}
+
+/// Passes on the lines of a reply as they come. A reply of another type is an error, or is one that reports an error.
+///
+/// # Errors
+/// Those of the transport, and the error that is reported.
+pub(crate) async fn read_lines(
+    url: &str,
+    path: &str,
+    mut response: Response,
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<(), ClientError> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if status != 200 || !kind.starts_with(LINES) {
+        let body = read_body(url, path, response).await?;
+        let raw = RawReply { url: url.to_owned(), status, headers, body };
+        Reply::parse(path, &raw)?.checked()?;
+        return Err(ClientError::bad_reply(path, "not a report in lines"));
+    }
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(piece) = next_piece(url, &mut response).await? {
+        rest.extend_from_slice(&piece);
+        let complete = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
+        let behind = rest.split_off(complete);
+        rest.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(&mut *each);
+        rest = behind;
+        if rest.len() > REPLY_BYTES_MAX {
+            return Err(ClientError::bad_reply(path, "longer than 256 MiB"));
+        }
+    }
+    Ok(())
 }
 
 /// The next piece of a stream; `None` at its end.

@@ -90,6 +90,9 @@ pub enum Refusal {
     /// Several tokens where one is needed.
     #[error("more than one token matches {0}")]
     AmbiguousSerial(String),
+    /// An OTP that several tokens have.
+    #[error("several tokens have this OTP")]
+    SeveralTokens,
     /// The token type is not known.
     #[error("unknown token type '{0}'")]
     UnknownTokenType(String),

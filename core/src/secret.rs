@@ -373,6 +373,16 @@ impl Keyring {
         Ok(equal(&self.pin_mac(hash.key, pin, &hash.salt)?, &hash.mac))
     }
 
+    /// A value that is the same for the same text on every node, and tells nothing about it without the cluster key.
+    ///
+    /// # Errors
+    /// When the active key is missing.
+    pub fn fingerprint(&self, text: &[u8]) -> Result<[u8; 32], SealError> {
+        let key = self.pin_key(self.active).ok_or(SealError::UnknownKey(self.active))?;
+        // Longer than a salt, so that no PIN hash is a fingerprint.
+        Ok(hmac_sha256(key, &[b"tessera fingerprint 1", text]))
+    }
+
     fn pin_mac(&self, id: KeyId, pin: &str, salt: &[u8; 16]) -> Result<[u8; 32], SealError> {
         let mut mac = self.pins.get(&id).ok_or(SealError::UnknownKey(id))?.mac.clone();
         mac.update(salt);

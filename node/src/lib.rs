@@ -14,6 +14,7 @@ pub mod backup;
 pub mod config;
 pub mod entropy;
 pub mod file;
+mod import;
 mod keyring;
 pub mod keys;
 mod lane;
@@ -34,6 +35,7 @@ pub mod tls;
 
 pub use autopilot::{Condition, Members, Refused};
 pub use config::NodeConfig;
+pub use import::{ImportJob, ImportStopped, Report, TokenFile};
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
 pub use retention::RetentionError;

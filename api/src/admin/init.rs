@@ -8,7 +8,7 @@ use tessera_core::secret::SecretText;
 use crate::call::Call;
 use crate::error::Failure;
 use crate::params::{Params, invalid};
-use crate::reply::{self, Members, QrForm, Reply, image_tag, qr_reply};
+use crate::reply::{self, Members, QrForm, Reply, image_tag, qr_reply, svg_uri};
 
 /// Widths of the images beside seed and URL, in pixels.
 const SEED_WIDTH: u32 = 200;
@@ -20,6 +20,8 @@ struct Displayed {
     description: &'static str,
     value: String,
     img: String,
+    /// The same code as data URI of an SVG, which the original does not have.
+    svg: String,
 }
 
 #[derive(Serialize)]
@@ -84,7 +86,7 @@ fn member(shown: &Shown) -> Member<'_> {
 /// A URL with its QR code.
 fn code(description: &'static str, url: &SecretText) -> Displayed {
     let img = image_tag(url.expose(), Some(URL_WIDTH), None);
-    Displayed { order: "0", description, value: url.expose().to_owned(), img }
+    Displayed { order: "0", description, value: url.expose().to_owned(), img, svg: svg_uri(url.expose()) }
 }
 
 /// What the `qr` reply form encodes.
@@ -104,6 +106,7 @@ fn seed(text: &SecretText) -> Displayed {
         description: "OTP seed",
         value: format!("seed://{bare}"),
         img: image_tag(bare, Some(SEED_WIDTH), None),
+        svg: svg_uri(bare),
     }
 }
 
@@ -189,6 +192,7 @@ mod tests {
         );
         assert!(img("googleurl").starts_with("<img id=\"challenge_qrcode\" width=250 src="));
         assert_eq!(img("otpkey"), image_tag("3132", Some(200), None));
+        assert!(detail["googleurl"]["svg"].as_str().unwrap().starts_with("data:image/svg+xml;base64,"));
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
             value["detail"],
             serde_json::json!({"serial": "S", "sharedsecret": "00", "ocraurl": {
                 "order": "0", "description": "URL for OCRA2 token", "value": url,
-                "img": image_tag(url, Some(250), None)}})
+                "img": image_tag(url, Some(250), None), "svg": svg_uri(url)}})
         );
     }
 

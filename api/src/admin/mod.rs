@@ -1,7 +1,10 @@
 //! `/admin`: administrators' sessions and the management of tokens (reference http-api 8 to 11).
 
+pub(crate) mod copy;
+pub(crate) mod find;
 pub(crate) mod init;
 pub(crate) mod lifecycle;
+pub(crate) mod loadtokens;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod losttoken;

@@ -79,6 +79,7 @@ pub fn decode(query: Option<&str>, kind: BodyKind, body: &[u8]) -> Result<Params
 #[derive(Default)]
 struct Collector {
     entries: Vec<(String, Value)>,
+    files: Vec<(String, String, Vec<u8>)>,
     control: Control,
     last_httperror: Option<String>,
     damaged: bool,
@@ -166,8 +167,11 @@ impl Collector {
             let (_, part) = split_once(rest, b"\r\n").ok_or(Malformed::Multipart)?;
             let (part, next) = split_once(part, separator.as_bytes()).ok_or(Malformed::Multipart)?;
             let (head, content) = split_once(part, b"\r\n\r\n").ok_or(Malformed::Multipart)?;
-            if let Some(name) = field_name(&String::from_utf8_lossy(head)) {
-                self.add(&name, String::from_utf8_lossy(content).into_owned())?;
+            match field_of(&String::from_utf8_lossy(head)) {
+                Some((name, None)) => self.add(&name, String::from_utf8_lossy(content).into_owned())?,
+                Some((name, Some(_))) if self.files.iter().any(|(known, _, _)| *known == name) => {}
+                Some((name, Some(file))) => self.files.push((name, file, content.to_vec())),
+                None => {}
             }
             rest = next;
         }
@@ -175,14 +179,14 @@ impl Collector {
     }
 
     fn finish(self) -> Params {
-        let Self { mut entries, mut control, last_httperror, damaged } = self;
+        let Self { mut entries, files, mut control, last_httperror, damaged } = self;
         if damaged {
             // Half of a request is not acted upon, and the original then reads the last `httperror` (reference
             // http-api 3.3, clients 1.1).
             entries.clear();
             control.httperror = last_httperror;
         }
-        Params { entries, control, damaged }
+        Params { entries, files, control, damaged }
     }
 }
 
@@ -205,22 +209,23 @@ fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u
     rest.split_at_checked(separator.len()).map(|(_, after)| (before, after))
 }
 
-/// The field name of a part; `None` for uploaded files, which are not parameters (RFC 7578 section 4.2).
-fn field_name(head: &str) -> Option<String> {
+/// The field name of a part, and the name of the file if it is one. Files are not parameters (RFC 7578 section 4.2).
+fn field_of(head: &str) -> Option<(String, Option<String>)> {
     let disposition = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
     })?;
-    let mut name = None;
+    let (mut name, mut file) = (None, None);
     for attribute in disposition.split(';') {
         let Some((key, value)) = attribute.split_once('=') else { continue };
+        let value = || value.trim().trim_matches('"').to_owned();
         match key.trim().to_ascii_lowercase().as_str() {
-            "name" => name = Some(value.trim().trim_matches('"').to_owned()),
-            "filename" | "filename*" => return None,
+            "name" => name = Some(value()),
+            "filename" | "filename*" => file = Some(value()),
             _ => {}
         }
     }
-    name
+    name.map(|name| (name, file))
 }
 
 #[cfg(test)]
@@ -292,8 +297,11 @@ mod tests {
             --xyz\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.xml\"\r\n\
             Content-Type: text/xml\r\n\r\n<a/>\r\n--xyz--\r\n";
         let kind = BodyKind::of(Some("multipart/form-data; boundary=xyz"));
-        let params = decode(Some("realm=r"), kind.clone(), body.as_bytes()).unwrap();
+        let mut params = decode(Some("realm=r"), kind.clone(), body.as_bytes()).unwrap();
         assert_eq!(params.iter().collect::<Vec<_>>(), [("realm", "r"), ("type", "pskc")]);
+        assert_eq!(params.take_file("type"), None);
+        assert_eq!(params.take_file("file"), Some(("a.xml".to_owned(), b"<a/>".to_vec())));
+        assert_eq!(params.take_file("file"), None);
         for broken in ["", "--xyz", "--xyz\r\n", "--xyz\r\nContent-Disposition: form-data; name=a\r\n\r\nb"] {
             assert_eq!(decode(None, kind.clone(), broken.as_bytes()), Err(Malformed::Multipart), "{broken}");
         }

@@ -48,6 +48,8 @@ impl fmt::Debug for Control {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Params {
     entries: Vec<(String, Value)>,
+    /// Uploaded files: name of the field, name of the file, content.
+    files: Vec<(String, String, Vec<u8>)>,
     control: Control,
     damaged: bool,
 }
@@ -128,6 +130,13 @@ impl Params {
             Value::Text(text) => Some(SecretText::new(std::mem::take(text))),
             Value::List(list) => list.first_mut().map(|text| SecretText::new(std::mem::take(text))),
         }
+    }
+
+    /// Moves an uploaded file out of the parameters: its name and its content.
+    pub(crate) fn take_file(&mut self, field: &str) -> Option<(String, Vec<u8>)> {
+        let at = self.files.iter().position(|(known, _, _)| known == field)?;
+        let (_, name, content) = self.files.swap_remove(at);
+        Some((name, content))
     }
 
     /// All elements of a list; a plain parameter is a list of one, an empty one is no element.

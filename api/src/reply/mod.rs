@@ -3,8 +3,10 @@
 mod csv;
 mod html;
 mod json;
+mod lines;
 mod qr;
 mod stream;
+mod xml;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -15,8 +17,10 @@ use serde::Serialize;
 
 pub(crate) use csv::token_table;
 pub(crate) use html::{error_page, escape, plain_page};
-pub(crate) use qr::{QrForm, image_tag, qr_reply};
+pub(crate) use lines::Lines;
+pub(crate) use qr::{QrForm, image_tag, qr_reply, svg_uri};
 pub(crate) use stream::Page;
+pub(crate) use xml::{xml_failure, xml_success};
 
 /// The product and version as replies name them. Clients test for `LinOTP <digits>.` (reference clients 4.2).
 pub const PRODUCT: &str = concat!("LinOTP 4.0.0 (Tessera ", env!("CARGO_PKG_VERSION"), ")");
@@ -25,6 +29,7 @@ pub const VERSION_NUMBER: &str = "4.0.0";
 
 const API_VERSION: &str = "2.0802";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// How a request ended, as metrics and the access log tell it. A closed set.
@@ -78,6 +83,11 @@ impl Reply {
     /// HTML text with status 200.
     pub(crate) fn html(body: impl Into<Bytes>) -> Self {
         Self::new(HTML, body)
+    }
+
+    /// JSON objects, one on each line, as they become known.
+    pub(crate) fn lines(lines: Lines) -> Self {
+        Self::streamed(JSON_LINES, lines)
     }
 
     /// JSON without an envelope, on one line.

@@ -85,6 +85,34 @@ pub(crate) fn png(text: &str) -> Result<Vec<u8>, TooLong> {
     Ok(file)
 }
 
+/// The text as SVG, which stays sharp at every size: error correction level M, one unit for each module.
+fn svg(text: &str) -> Result<String, TooLong> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(|_| TooLong)?;
+    let width = code.width();
+    let side = width + 2 * BORDER;
+    let mut path = String::new();
+    for (row, colors) in code.into_colors().chunks(width).enumerate() {
+        for (column, color) in colors.iter().enumerate() {
+            if *color == Color::Dark {
+                // Writing to a String cannot fail.
+                let _ = write!(path, "M{} {}h1v1h-1z", BORDER + column, BORDER + row);
+            }
+        }
+    }
+    Ok(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\">\
+         <path fill=\"#fff\" d=\"M0 0h{side}v{side}H0z\"/><path d=\"{path}\"/></svg>"
+    ))
+}
+
+/// The data URI of the SVG; an empty text if the code cannot be made.
+pub(crate) fn svg_uri(text: &str) -> String {
+    let Ok(svg) = svg(text) else { return String::new() };
+    let mut uri = String::from("data:image/svg+xml;base64,");
+    STANDARD.encode_string(svg, &mut uri);
+    uri
+}
+
 /// The `<img>` element with the code of a text as data URI; an empty text if the code cannot be made.
 pub(crate) fn image_tag(text: &str, width: Option<u32>, alt: Option<&str>) -> String {
     let Ok(png) = png(text) else { return String::new() };

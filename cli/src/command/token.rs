@@ -1,5 +1,7 @@
 //! `tessera token`: enrolling, listing and changing tokens.
 
+mod export;
+mod import;
 mod init;
 
 use clap::{Args, Subcommand};
@@ -15,6 +17,12 @@ pub(crate) enum Token {
     /// Enrols a token.
     #[command(after_help = init::EXAMPLES)]
     Init(Box<init::Init>),
+    /// Imports a token file of a vendor.
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<import::Import>),
+    /// Writes the inventory as CSV: everything that a list shows, no seeds.
+    #[command(after_help = "Example:\n  tessera token export --realm demo --output tokens.csv")]
+    Export(export::Export),
     /// Lists tokens.
     #[command(after_help = "Examples:\n  tessera token list\n  tessera token list --owner alice --json")]
     List(List),
@@ -165,6 +173,8 @@ impl Token {
     async fn run_as_administrator(self, client: &Client, format: Format) -> anyhow::Result<()> {
         match self {
             Self::Init(init) => init.run(client, format).await,
+            Self::Import(import) => import.run(client, format).await,
+            Self::Export(export) => export.run(client).await,
             Self::List(list) => list.run(client, format).await,
             Self::Show(Serial { serial }) => show(client, format, &serial).await,
             Self::Enable(which) => count(format, "enabled", client.enable_tokens(&which.selector()).await?),

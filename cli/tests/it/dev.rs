@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::support::{stderr, stdout, tessera};
 
-const PASSWORD: &str = "geheim geheim";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PASSWORD: &str = "geheim geheim";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `tessera dev`, ended when dropped.
 pub(crate) struct Dev {
@@ -69,7 +69,7 @@ impl Drop for Dev {
     }
 }
 
-fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
@@ -80,6 +80,18 @@ fn is_alive(pid: u64) -> bool {
 /// A port that was free a moment ago.
 fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+/// The first of some ports in a row that were free a moment ago.
+pub(crate) fn free_ports(count: u16) -> u16 {
+    loop {
+        let first: u16 = free_port().parse().unwrap();
+        let all: Option<Vec<TcpListener>> =
+            (0..count).map(|next| TcpListener::bind(("127.0.0.1", first.checked_add(next)?)).ok()).collect();
+        if all.is_some() {
+            return first;
+        }
+    }
 }
 
 fn pasted(line: &str) -> Value {

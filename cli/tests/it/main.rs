@@ -13,4 +13,5 @@ mod dev;
 mod rotation;
 mod site;
 mod support;
+mod types;
 mod usage;

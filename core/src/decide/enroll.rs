@@ -157,7 +157,7 @@ impl Request for Init {
 }
 
 impl Init {
-    fn wanted_type(&self) -> Result<TokenType, Refusal> {
+    pub(super) fn wanted_type(&self) -> Result<TokenType, Refusal> {
         let name = self.token_type.as_deref().filter(|name| !name.is_empty()).unwrap_or("hmac");
         TokenType::find(name).ok_or_else(|| Refusal::UnknownTokenType(name.to_owned()))
     }

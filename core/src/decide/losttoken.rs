@@ -125,7 +125,12 @@ fn owner_of(cx: &mut Context<'_>, lost: &TokenV1, serial: &Serial) -> Result<Arc
 }
 
 /// The PIN as the other token stores it. A reversible one is sealed for its token.
-fn copy_pin(cx: &mut Context<'_>, from: &Serial, token: &TokenV1, to: &Serial) -> Result<Pin, Stop> {
+pub(super) fn copy_pin(
+    cx: &mut Context<'_>,
+    from: &Serial,
+    token: &TokenV1,
+    to: &Serial,
+) -> Result<Pin, Stop> {
     Ok(match &token.pin {
         Pin::Unset => Pin::Unset,
         Pin::Hashed(hash) => Pin::Hashed(hash.clone()),

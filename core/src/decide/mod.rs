@@ -8,8 +8,11 @@ pub mod backup;
 pub mod bootstrap;
 pub(crate) mod challenge;
 pub mod config;
+pub mod copy;
 mod directory;
 pub mod enroll;
+pub mod find;
+pub mod import;
 pub mod janitor;
 mod last_access;
 pub mod lifecycle;
@@ -82,6 +85,8 @@ pub struct Context<'a> {
     pub random: Random,
     /// The audit row of this request, filled on the way.
     pub audit: AuditRowV1,
+    /// Further audit rows, of requests that are about many tokens and write one for each.
+    pub rows: Vec<AuditRowV1>,
     /// What is to be done after the commit.
     pub effects: Vec<Effect>,
 }
@@ -133,6 +138,7 @@ pub fn decide<R: Request>(
         facts,
         random: Random::new(facts.entropy),
         audit: AuditRowV1::default(),
+        rows: Vec::new(),
         effects: Vec::new(),
     };
     let reply = match request.decide(&mut cx) {
@@ -141,6 +147,7 @@ pub fn decide<R: Request>(
         Err(Stop::Defect(defect)) => return Step::Defect(defect),
         Err(Stop::Refuse(refusal)) => {
             cx.view.discard_writes();
+            cx.rows.clear();
             cx.effects.clear();
             cx.audit.success = false;
             cx.note(&refusal.to_string());
@@ -151,12 +158,13 @@ pub fn decide<R: Request>(
 }
 
 fn finish<R>(cx: Context<'_>, reply: Result<R, crate::decision::Refusal>, audited: bool) -> Decision<R> {
-    let Context { mut view, facts, audit, effects, .. } = cx;
+    let Context { mut view, facts, audit, rows, effects, .. } = cx;
     if view.writes_sealed() {
         // Overtaken by a change of the current key, it is decided again: no secret is ever sealed under a former key.
         view.read(&rotation::key_check());
     }
-    let history = if audited { vec![HistoryRow::Audit(complete(audit, facts))] } else { Vec::new() };
+    let rows = audited.then_some(audit).into_iter().chain(rows);
+    let history = rows.map(|row| HistoryRow::Audit(complete(row, facts))).collect();
     let (expects, writes) = view.finish();
     Decision { reply, txn: Txn { now: facts.now, expects, writes, history }, effects }
 }

@@ -7,7 +7,7 @@ use crate::decide::enroll::Init;
 /// Reads a file. `start_date` is the day from which devices with their own calendar count.
 ///
 /// # Errors
-/// When a token has no serial, key or mode, or a number is none.
+/// When a line is too long, or there are too many.
 pub fn parse(text: &str, start_date: &str) -> Result<Parsed, ImportError> {
     let start = parse_start(start_date);
     let mut parsed = Parsed::default();
@@ -19,7 +19,9 @@ pub fn parse(text: &str, start_date: &str) -> Result<Parsed, ImportError> {
             std::mem::take(&mut block).finish(&mut parsed)?;
         } else if let Some((key, value)) = content.split_once(':') {
             block.place = if block.place == 0 { place } else { block.place };
-            block.add(place, key.trim(), value.trim(), start)?;
+            if let Err(error) = block.add(place, key.trim(), value.trim(), start) {
+                block.problem.get_or_insert(error);
+            }
         }
     }
     block.finish(&mut parsed)?;
@@ -35,6 +37,8 @@ struct Block {
     key: Option<String>,
     kind: Option<&'static str>,
     rest: Init,
+    /// The first thing in it that cannot be read.
+    problem: Option<ImportError>,
 }
 
 impl Block {
@@ -79,11 +83,15 @@ impl Block {
         });
     }
 
-    /// The token of the block; a block of comments has none.
+    /// Adds the token of the block; a block of comments has none.
     fn finish(self, parsed: &mut Parsed) -> Result<(), ImportError> {
-        let Self { place, serial, key, kind, rest } = self;
-        if place == 0 {
-            return Ok(());
+        if self.place == 0 { Ok(()) } else { parsed.take(self.row()) }
+    }
+
+    fn row(self) -> Result<Row, ImportError> {
+        let Self { place, serial, key, kind, rest, problem } = self;
+        if let Some(problem) = problem {
+            return Err(problem);
         }
         let missing = |what: &str| ImportError::at(place, format!("the token has no {what}"));
         let serial =
@@ -94,7 +102,7 @@ impl Block {
         let time_step = rest.time_step.or(Some(30));
         let row =
             Init { token_type: base.token_type, serial: base.serial, seed: base.seed, time_step, ..rest };
-        parsed.add(Row { place, token: row, counter: None })
+        Ok(Row { place, token: row, counter: None })
     }
 }
 
@@ -155,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_tokens_stop_the_import() {
+    fn incomplete_tokens_fail() {
         for (text, problem) in [
             (
                 "sccAuthenticatorId: F1\nsccTokenData: sccKey=11;\n",
@@ -165,7 +173,10 @@ mod tests {
             ("sccAuthenticatorId: F1\nsccTokenData: sccMode=T", "line 1: the token has no sccKey"),
             ("sccAuthenticatorId: F1\nsccTokenData: sccPwLen=x", "line 2: sccPwLen is not a number"),
         ] {
-            assert_eq!(parse(text, "").unwrap_err().to_string(), problem);
+            let text = format!("{text}\n\nsccAuthenticatorId: F9\nsccTokenData: sccKey=11;sccMode=E;\n");
+            let parsed = parse(&text, "").unwrap();
+            assert_eq!(parsed.failed.first().unwrap().to_string(), problem);
+            assert_eq!(parsed.rows.len(), 1, "the other token is not affected");
         }
     }
 

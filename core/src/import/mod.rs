@@ -5,6 +5,7 @@
 
 pub mod dpw;
 pub mod etoken;
+pub mod format;
 pub mod oath_csv;
 pub mod pskc;
 pub mod safenet;
@@ -33,6 +34,14 @@ pub struct Row {
     pub counter: Option<u64>,
 }
 
+impl Row {
+    /// The serial.
+    #[must_use]
+    pub fn serial(&self) -> &str {
+        self.token.serial.as_deref().unwrap_or_default()
+    }
+}
+
 /// A row that is not a token to be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
@@ -47,11 +56,13 @@ pub struct Skipped {
 pub struct Parsed {
     /// The tokens, in their order.
     pub rows: Vec<Row>,
-    /// What was passed over.
+    /// What was passed over, being no token.
     pub skipped: Vec<Skipped>,
+    /// What is a token that cannot be read. The others are not affected.
+    pub failed: Vec<ImportError>,
 }
 
-/// Why a file cannot be imported. Names the place, never a value of it that may be secret.
+/// Why a file, or a token of it, cannot be imported. Names the place, never a value of it that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {place}: {problem}")]
 pub struct ImportError {
@@ -74,6 +85,25 @@ impl Parsed {
         }
         self.rows.push(row);
         Ok(())
+    }
+
+    /// Notes a token that cannot be read.
+    fn fail(&mut self, error: ImportError) {
+        // As for skipped rows.
+        if self.failed.len() < TOKENS_MAX {
+            self.failed.push(error);
+        }
+    }
+
+    /// Takes a token, or why it could not be read.
+    fn take(&mut self, row: Result<Row, ImportError>) -> Result<(), ImportError> {
+        match row {
+            Ok(row) => self.add(row),
+            Err(error) => {
+                self.fail(error);
+                Ok(())
+            }
+        }
     }
 
     fn skip(&mut self, place: usize, reason: &'static str) {

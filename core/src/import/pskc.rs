@@ -28,7 +28,7 @@ pub enum Protection {
 /// Reads a PSKC file. With `checks_serials`, serials that are not four letters or digits and eight hex digits are skipped.
 ///
 /// # Errors
-/// When the file is no PSKC, something in it is not supported, or a MAC does not fit.
+/// When the file is no PSKC, or its keys cannot be opened.
 pub fn parse(text: &str, protection: &Protection, checks_serials: bool) -> Result<Parsed, ImportError> {
     Reading { package: "KeyPackage", id: "Id", protection, checks_serials, keys: None }.read(text)
 }
@@ -75,7 +75,9 @@ impl Reading<'_> {
                 "MACMethod" => self.set_mac_key(&element)?,
                 name if name == self.package => {
                     packages += 1;
-                    self.add(&mut parsed, &element)?;
+                    if let Some(row) = self.package(&mut parsed, &element).transpose() {
+                        parsed.take(row)?;
+                    }
                 }
                 _ => {}
             }
@@ -121,7 +123,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn add(&self, parsed: &mut Parsed, element: &Element) -> Result<(), ImportError> {
+    /// The token of a package; nothing if it was skipped.
+    fn package(&self, parsed: &mut Parsed, element: &Element) -> Result<Option<Row>, ImportError> {
         let place = element.line;
         let refuse = |problem: &str| ImportError::at(place, problem);
         let key = element.child("Key").ok_or_else(|| refuse("the token has no Key"))?;
@@ -132,11 +135,11 @@ impl Reading<'_> {
         };
         if serial.is_empty() || (self.checks_serials && !is_checked_serial(serial)) {
             parsed.skip(place, "no serial, or not one of four letters and eight hexadecimal digits");
-            return Ok(());
+            return Ok(None);
         }
         let Some(secret) = self.secret(place, serial, key)? else {
             parsed.skip(place, "neither a plain nor an encrypted secret, or both");
-            return Ok(());
+            return Ok(None);
         };
         let kind = kind(key).map_err(|unknown| refuse(&format!("the algorithm '{unknown}' is not known")))?;
         let parameters =
@@ -154,7 +157,7 @@ impl Reading<'_> {
         }
         row.time_step = number_at(key, "Data/TimeInterval/PlainValue")?.filter(|_| kind == "totp");
         let counter = number_at(key, "Data/Counter/PlainValue")?;
-        parsed.add(Row { place, token: row, counter })
+        Ok(Some(Row { place, token: row, counter }))
     }
 
     /// The secret of a key; `None` if there is none, or one too many.

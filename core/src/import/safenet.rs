@@ -31,8 +31,8 @@ pub fn parse(text: &str, hashlib: &str) -> Result<Parsed, ImportError> {
         let counter =
             application.and_then(|found| found.text_at("MovingFactor")).filter(|text| !text.is_empty());
         let counter = counter.map(str::parse).transpose();
-        let counter = counter.map_err(|_| ImportError::at(place, "the MovingFactor is not a number"))?;
-        parsed.add(Row { place, token: row, counter })?;
+        let counter = counter.map_err(|_| ImportError::at(place, "the MovingFactor is not a number"));
+        parsed.take(counter.map(|counter| Row { place, token: row, counter }))?;
     }
     Ok(parsed)
 }
@@ -73,6 +73,8 @@ mod tests {
     fn other_files_are_refused() {
         assert_eq!(parse("<Other/>", "").unwrap_err().problem, "No toplevel element Tokens");
         let broken = file().replace("<MovingFactor>1<", "<MovingFactor>one<");
-        assert_eq!(parse(&broken, "").unwrap_err().to_string(), "line 3: the MovingFactor is not a number");
+        let parsed = parse(&broken, "").unwrap();
+        assert_eq!(parsed.failed.first().unwrap().to_string(), "line 3: the MovingFactor is not a number");
+        assert_eq!(parsed.rows.len(), 1, "the other token is not affected");
     }
 }

@@ -7,7 +7,7 @@ use crate::facts::Random;
 /// Reads a file. Keys without public identity get a random number.
 ///
 /// # Errors
-/// When a line is too long, or a number is none.
+/// When a line is too long, or there are too many.
 pub fn parse(text: &str, random: &mut Random) -> Result<Parsed, ImportError> {
     let mut parsed = Parsed::default();
     for line in lines(text) {
@@ -32,13 +32,13 @@ pub fn parse(text: &str, random: &mut Random) -> Result<Parsed, ImportError> {
             "oath-hotp" => {
                 let serial = format!("UBOM{:08}_{third}", number().unwrap_or_else(|| any(random)));
                 let mut row = token("hmac", &serial, sixth);
-                row.otplen = Some(match columns.get(11).filter(|length| !length.is_empty()) {
-                    None => 6,
-                    Some(length) => length
-                        .parse()
-                        .map_err(|_| ImportError::at(place, "the otp length in column 12 is not a number"))?,
-                });
-                parsed.add(Row { place, token: row, counter: None })?;
+                let length = columns.get(11).filter(|length| !length.is_empty()).unwrap_or(&"6").parse();
+                let length =
+                    length.map_err(|_| ImportError::at(place, "the otp length in column 12 is not a number"));
+                parsed.take(length.map(|length| {
+                    row.otplen = Some(length);
+                    Row { place, token: row, counter: None }
+                }))?;
             }
             "static password" => parsed.skip(place, "a static password is no token"),
             _ => parsed.skip(place, "neither Yubico OTP nor OATH-HOTP"),
@@ -140,9 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn broken_numbers_stop_the_import() {
-        let text = "OATH-HOTP,d,1,cccccccc,,00,,,0,0,0,six";
-        let problem = parse(text, &mut Random::new(&[1; 32])).unwrap_err();
-        assert_eq!(problem.to_string(), "line 1: the otp length in column 12 is not a number");
+    fn broken_numbers_fail_their_row_only() {
+        let text = "OATH-HOTP,d,1,cccccccc,,00,,,0,0,0,six\nOATH-HOTP,d,2,cccccccc,,00,,,0,0,0,8";
+        let parsed = parse(text, &mut Random::new(&[1; 32])).unwrap();
+        let problem = parsed.failed.first().unwrap().to_string();
+        assert_eq!(problem, "line 1: the otp length in column 12 is not a number");
+        assert_eq!(parsed.rows.len(), 1);
     }
 }

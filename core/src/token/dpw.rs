@@ -45,6 +45,10 @@ impl TokenRules for Dpw {
         Ok(())
     }
 
+    fn is_found_by_otp(&self) -> bool {
+        true
+    }
+
     /// Today's password is good all day, as often as it is sent. The day begins at midnight UTC on every node.
     fn verify(&self, attempt: &Attempt<'_>) -> Result<Verification, TokenFault> {
         let seed = seed_text(attempt.keyring, attempt.serial, attempt.token)?;

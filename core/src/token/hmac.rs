@@ -52,6 +52,10 @@ impl TokenRules for Hmac {
         Ok(())
     }
 
+    fn is_found_by_otp(&self) -> bool {
+        true
+    }
+
     fn verify(&self, attempt: &Attempt<'_>) -> Result<Verification, TokenFault> {
         let hotp = hotp_of(attempt, attempt.settings.hotp_hash())?;
         let next = attempt.usage.next_counter;

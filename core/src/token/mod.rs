@@ -332,6 +332,22 @@ pub trait TokenRules: Sync {
         Ok(None)
     }
 
+    /// Whether a token of this type can be told by an OTP alone. Not so where somebody else has to be asked, where the
+    /// values depend on a challenge, and where they are chosen by people.
+    fn is_found_by_otp(&self) -> bool {
+        false
+    }
+
+    /// The time step before the present one that an OTP belongs to, at most so many seconds ago, and the length of a step.
+    /// `None` if there is none, and for types that have no time steps.
+    ///
+    /// # Errors
+    /// When the token cannot be used at all.
+    fn shown_before(&self, attempt: &Attempt<'_>, seconds: u64) -> Result<Option<(u64, u64)>, TokenFault> {
+        let _ = (attempt, seconds);
+        Ok(None)
+    }
+
     /// Whether a resynchronisation needs the challenges that the two OTPs answer.
     fn resync_answers_challenges(&self) -> bool {
         false

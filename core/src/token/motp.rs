@@ -57,6 +57,10 @@ impl TokenRules for Motp {
         Ok(())
     }
 
+    fn is_found_by_otp(&self) -> bool {
+        true
+    }
+
     /// The stored counter is the last slot used, not the next one: a slot has to be greater.
     fn verify(&self, attempt: &Attempt<'_>) -> Result<Verification, TokenFault> {
         let seed = seed_text(attempt.keyring, attempt.serial, attempt.token)?;

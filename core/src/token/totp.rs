@@ -62,6 +62,10 @@ impl TokenRules for Totp {
         Ok(())
     }
 
+    fn is_found_by_otp(&self) -> bool {
+        true
+    }
+
     fn verify(&self, attempt: &Attempt<'_>) -> Result<Verification, TokenFault> {
         let hotp = hotp_of(attempt, attempt.settings.totp_hash())?;
         let clock = Clock::of(attempt)?;
@@ -72,6 +76,14 @@ impl TokenRules for Totp {
             None if attempt.settings.resyncs_automatically() => auto_resync(attempt, &hotp, &clock),
             None => Verification::Refused(Memory::Keep),
         })
+    }
+
+    fn shown_before(&self, attempt: &Attempt<'_>, seconds: u64) -> Result<Option<(u64, u64)>, TokenFault> {
+        let hotp = hotp_of(attempt, attempt.settings.totp_hash())?;
+        let clock = Clock::of(attempt)?;
+        let steps = seconds / clock.step;
+        let found = hotp.find(attempt.otp, around(clock.current, steps, 0));
+        Ok(found.map(|step| (step, clock.step)))
     }
 
     fn resync(&self, attempt: &Attempt<'_>, pair: OtpPair<'_>) -> Result<Option<Proof>, TokenFault> {

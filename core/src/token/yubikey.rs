@@ -77,6 +77,10 @@ impl TokenRules for Yubikey {
         Ok(())
     }
 
+    fn is_found_by_otp(&self) -> bool {
+        true
+    }
+
     fn verify(&self, attempt: &Attempt<'_>) -> Result<Verification, TokenFault> {
         let Some(token) = read(attempt, attempt.otp)? else {
             return Ok(Verification::Refused(Memory::Keep));

@@ -11,10 +11,13 @@
 
 mod challenge;
 mod enroll;
+mod find;
 mod import;
+mod import_batch;
 mod losttoken;
 mod oath;
 mod property;
+mod property_import;
 mod property_types;
 mod repeat;
 mod resync;

@@ -1,5 +1,7 @@
+mod find;
 mod init;
 mod lifecycle;
+mod loadtokens;
 mod session;
 mod set;
 mod show;

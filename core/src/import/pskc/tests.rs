@@ -90,7 +90,10 @@ fn key() -> Protection {
 
 #[track_caller]
 fn problem(text: &str, protection: &Protection) -> String {
-    parse(text, protection, false).unwrap_err().to_string()
+    match parse(text, protection, false) {
+        Err(problem) => problem.to_string(),
+        Ok(parsed) => parsed.failed.first().unwrap().to_string(),
+    }
 }
 
 #[test]
