@@ -19,6 +19,7 @@ pub mod configuration;
 pub mod decide;
 pub mod decision;
 pub mod facts;
+pub mod policy;
 pub mod record;
 pub mod secret;
 pub mod seed;

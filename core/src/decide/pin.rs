@@ -4,6 +4,8 @@ use super::Context;
 use super::user::{KnownUser, resolver_ref};
 use crate::decision::Stop;
 use crate::facts::Question;
+use crate::policy::items::Written;
+use crate::policy::value::{ActionValue, Kind};
 use crate::record::{Pin, TokenV1};
 use crate::secret::{Purpose, SealError, SecretText, equal};
 use crate::user::Serial;
@@ -20,6 +22,25 @@ pub enum OtpPinMode {
     OnlyOtp,
     /// Anything.
     IgnorePin,
+}
+
+impl ActionValue for OtpPinMode {
+    const KIND: Kind = Kind::Set;
+
+    /// A value that is not known stands for the token's PIN, as in the original.
+    fn read(written: &Written) -> Option<Self> {
+        let text = match written {
+            Written::On => "1",
+            Written::Off => "0",
+            Written::Text(text) => text.trim(),
+        };
+        Some(match text {
+            "1" | "password" => Self::Password,
+            "2" | "only_otp" => Self::OnlyOtp,
+            "3" | "ignore_pin" => Self::IgnorePin,
+            _ => Self::TokenPin,
+        })
+    }
 }
 
 /// The mode for a user: the one place that knows where it comes from.

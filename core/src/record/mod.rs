@@ -6,18 +6,22 @@
 
 mod challenge;
 mod configuration;
+mod policy;
 mod token;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::time::UnixMillis;
-use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
+use crate::user::{
+    AdminLogin, Owner, PolicyName, RealmName, ResolverName, Serial, SettingKey, TransactionId,
+};
 
 pub use challenge::{ChallengeV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
+pub use policy::PolicyV1;
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
 /// The place of a record. Ordered, so that listings and snapshots are the same on every node.
@@ -41,6 +45,8 @@ pub enum Key {
     Revocation(Arc<str>),
     /// A secret of the cluster itself, by name.
     ClusterSecret(Arc<str>),
+    /// A policy.
+    Policy(PolicyName),
 }
 
 /// A record. Cheap to clone: the contents are shared.
@@ -64,13 +70,15 @@ pub enum Record {
     Revocation(RevocationV1),
     /// Under [`Key::ClusterSecret`].
     ClusterSecret(Arc<ClusterSecretV1>),
+    /// Under [`Key::Policy`].
+    Policy(Arc<PolicyV1>),
 }
 
 /// A set of keys with a revision of its own, derived from the records, so that a decision notices when something
 /// *appears* that it would have looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IndexKey {
-    /// Settings, realms and resolvers: all that [`crate::configuration::Configuration`] is made of. Unlike the other
+    /// Settings, realms, resolvers and policies: all that [`crate::configuration::Configuration`] is made of. Unlike the other
     /// indexes its revision also changes when the *content* of a member does.
     Configuration,
     /// The tokens of one owner.
@@ -111,7 +119,9 @@ impl Record {
                 IndexKey::ChallengesOfToken(challenge.serial.clone()),
                 IndexKey::ChallengesOfTransaction(challenge::root(id)),
             ],
-            (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_), _) => vec![IndexKey::Configuration],
+            (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_) | Self::Policy(_), _) => {
+                vec![IndexKey::Configuration]
+            }
             (Self::Admin(_), _) => vec![IndexKey::Admins],
             (Self::Usage(_) | Self::Challenge(_) | Self::Revocation(_) | Self::ClusterSecret(_), _) => {
                 Vec::new()
@@ -131,7 +141,8 @@ impl Record {
             | Self::Resolver(_)
             | Self::Setting(_)
             | Self::Admin(_)
-            | Self::ClusterSecret(_) => None,
+            | Self::ClusterSecret(_)
+            | Self::Policy(_) => None,
         }
     }
 }

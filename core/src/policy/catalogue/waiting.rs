@@ -1,0 +1,192 @@
+//! The actions that have no effect yet, and what they wait for. They are checked when a policy is written, stored and
+//! listed like all others.
+
+use super::super::scope::Scope;
+
+/// A feature that is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// Reading the audit trail over the web interface.
+    AuditSearch,
+    /// Assigning and enrolling tokens at a login.
+    Autoassignment,
+    /// Challenges of token types that can also do without.
+    ChallengeResponse,
+    /// FIDO2 and U2F tokens.
+    Fido2,
+    /// Asking another server.
+    Forwarding,
+    /// Fetching OTP values.
+    GetToken,
+    /// Replacing lost tokens.
+    LostToken,
+    /// SMS, e-mails and calls.
+    Messages,
+    /// Reports and monitoring.
+    Monitoring,
+    /// mOTP tokens and other device PINs.
+    DevicePin,
+    /// OCRA2 tokens.
+    Ocra2,
+    /// Data for offline use.
+    Offline,
+    /// QR and push tokens.
+    QrAndPush,
+    /// Deleting tokens that were only meant for the roll-out.
+    Rollout,
+    /// The self-service.
+    Selfservice,
+    /// The calls of the management interface this action guards.
+    TokenManagement,
+    /// The tools.
+    Tools,
+}
+
+impl Feature {
+    /// The feature in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AuditSearch => "searching the audit trail",
+            Self::Autoassignment => "automatic assignment and enrolment",
+            Self::ChallengeResponse => "challenge-response",
+            Self::Fido2 => "FIDO2 and U2F tokens",
+            Self::Forwarding => "forwarding to other servers",
+            Self::GetToken => "fetching OTP values",
+            Self::LostToken => "replacing lost tokens",
+            Self::Messages => "SMS, e-mail and voice messages",
+            Self::Monitoring => "monitoring and reporting",
+            Self::DevicePin => "mOTP tokens",
+            Self::Ocra2 => "OCRA2 tokens",
+            Self::Offline => "offline use",
+            Self::QrAndPush => "QR and push tokens",
+            Self::Rollout => "roll-out tokens",
+            Self::Selfservice => "self-service",
+            Self::TokenManagement => "further calls of the management interface",
+            Self::Tools => "tools",
+        }
+    }
+}
+
+/// Scopes of which every action waits.
+const SCOPES: [(Scope, Feature); 8] = [
+    (Scope::Audit, Feature::AuditSearch),
+    (Scope::GetToken, Feature::GetToken),
+    (Scope::Monitoring, Feature::Monitoring),
+    (Scope::Notification, Feature::Messages),
+    (Scope::Reporting, Feature::Monitoring),
+    (Scope::ReportingAccess, Feature::Monitoring),
+    (Scope::Selfservice, Feature::Selfservice),
+    (Scope::Tools, Feature::Tools),
+];
+
+/// Single actions that wait.
+const ACTIONS: [(Scope, Feature, &[&str]); 18] = [
+    (Scope::Authentication, Feature::ChallengeResponse, &["challenge_response"]),
+    (
+        Scope::Authentication,
+        Feature::Forwarding,
+        &["forward_server", "forward_on_no_token", "forwardtoken:no_failcounter_forwarding"],
+    ),
+    (Scope::Authentication, Feature::Ocra2, &["qrtanurl", "qrtanurl_init"]),
+    (Scope::Authentication, Feature::Offline, &["support_offline"]),
+    (Scope::Authentication, Feature::Fido2, &["fido2_user_verification_requirement"]),
+    (
+        Scope::Authentication,
+        Feature::Messages,
+        &[
+            "autosms",
+            "trigger_sms",
+            "smstext",
+            "enforce_smstext",
+            "sms_provider",
+            "sms_dynamic_mobile_number",
+            "email_provider",
+            "emailtext",
+            "emailsubject",
+            "dynamic_email_address",
+            "voice_provider",
+            "voice_message",
+            "voice_language",
+            "voice_dynamic_mobile_number",
+        ],
+    ),
+    (
+        Scope::Authentication,
+        Feature::QrAndPush,
+        &[
+            "push_provider",
+            "qrtoken_pairing_callback_url",
+            "qrtoken_pairing_callback_sms",
+            "qrtoken_challenge_callback_url",
+            "qrtoken_challenge_callback_sms",
+            "qrtoken_pairing_cert",
+            "pushtoken_pairing_callback_url",
+            "pushtoken_challenge_callback_url",
+        ],
+    ),
+    (Scope::Authorization, Feature::Fido2, &["fido2_allowed_authenticators"]),
+    (
+        Scope::Enrollment,
+        Feature::Autoassignment,
+        &[
+            "autoenrollment",
+            "autoassignment",
+            "autoassignment_without_password",
+            "autoassignment_from_realm",
+            "autoassignment_forward",
+            "ignore_autoassignment_pin",
+        ],
+    ),
+    (Scope::Enrollment, Feature::LostToken, &["lostTokenPWLen", "lostTokenPWContents", "lostTokenValid"]),
+    (Scope::Enrollment, Feature::Rollout, &["purge_rollout_token"]),
+    (
+        Scope::Enrollment,
+        Feature::Fido2,
+        &[
+            "u2f_app_id",
+            "u2f_valid_facets",
+            "fido2_rp_id",
+            "fido2_rp_name",
+            "fido2_attestation_conveyance",
+            "fido2_user_verification_requirement",
+            "fido2_resident_key_requirement",
+            "fido2_authenticator_types",
+            "fido2_allowed_authenticators",
+        ],
+    ),
+    (Scope::Admin, Feature::LostToken, &["losttoken"]),
+    (Scope::Admin, Feature::GetToken, &["getotp"]),
+    (Scope::Admin, Feature::QrAndPush, &["unpair"]),
+    (Scope::Admin, Feature::DevicePin, &["setMOTPPIN"]),
+    (Scope::Admin, Feature::Ocra2, &["setOCRAPIN"]),
+    (
+        Scope::Admin,
+        Feature::TokenManagement,
+        &[
+            "copytokenpin",
+            "copytokenuser",
+            "totp_lookup",
+            "tokenowner",
+            "checkstatus",
+            "manageToken",
+            "import",
+            "getserial",
+        ],
+    ),
+];
+
+/// What an action waits for.
+pub(super) fn feature(scope: Scope, name: &str) -> Option<Feature> {
+    let whole = SCOPES.iter().find(|(waiting, _)| *waiting == scope).map(|(_, feature)| *feature);
+    whole.or_else(|| {
+        let single = ACTIONS.iter().find(|(waiting, _, names)| *waiting == scope && names.contains(&name));
+        single.map(|(_, feature, _)| *feature)
+    })
+}
+
+/// Every single action that is listed.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = (Scope, &'static str)> {
+    ACTIONS.iter().flat_map(|(scope, _, names)| names.iter().map(|name| (*scope, *name)))
+}
