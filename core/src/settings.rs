@@ -294,6 +294,12 @@ impl Settings {
         self.text("errors").filter(|list| !list.trim().is_empty())
     }
 
+    /// `policy_action_validation`: actions of policies are checked when they are written.
+    #[must_use]
+    pub fn validates_policy_actions(&self) -> bool {
+        self.switch("policy_action_validation", false)
+    }
+
     /// `pagesize`: rows per page of token lists.
     #[must_use]
     pub fn page_size(&self) -> u32 {

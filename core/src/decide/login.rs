@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::exceed::retire;
 use super::limits::{Obstacle, Occasion, UsageLimits, count, find_obstacle};
 use super::pin::{OtpPinMode, PinCheck, Split, otp_pin_mode};
 use super::user::KnownUser;
@@ -55,7 +56,7 @@ pub(super) fn check_tokens(
     let mut round = Round {
         login,
         prepend_pin: configuration.settings.prepends_pin(),
-        pins: PinCheck::new(otp_pin_mode(cx, login.user), login.user),
+        pins: PinCheck::new(otp_pin_mode(cx, login.user, serials)?, login.user),
         stamp: last_access::stamp(&configuration.settings, cx.facts.now),
         configuration,
         candidates: Vec::with_capacity(serials.len()),
@@ -91,7 +92,11 @@ impl Round<'_> {
         let limits = match find_obstacle(&token, &usage, occasion) {
             Ok(None) => UsageLimits::of(&token.info),
             Ok(Some(obstacle)) => {
-                self.skip(cx, serial, usage, obstacle);
+                if !retire(cx, self.login.user, serial, &token, obstacle)? {
+                    self.skip(cx, serial, usage, obstacle);
+                } else {
+                    self.skipped = obstacle.text().or(self.skipped);
+                }
                 return Ok(());
             }
             Err(fault) => Err(fault),

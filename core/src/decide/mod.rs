@@ -4,20 +4,27 @@
 //! a defect. One file per family of requests; the order in which rules take effect is the order of the calls in one
 //! function.
 
+pub mod authorize;
 pub mod bootstrap;
 pub mod config;
 mod directory;
 pub mod enroll;
+mod enrollment;
+mod exceed;
+mod fallback;
 pub mod janitor;
 mod last_access;
 pub mod lifecycle;
 pub mod limits;
 mod login;
 pub mod pin;
+mod policies;
+pub mod policy;
 pub mod realm;
 pub mod rejected;
 pub mod resolver;
 pub mod resync;
+pub mod rights;
 #[cfg(test)]
 mod sample;
 pub mod selection;
@@ -30,6 +37,7 @@ pub mod validate;
 
 use std::sync::Arc;
 
+use self::rights::SystemRight;
 use crate::audit::AuditRowV1;
 use crate::configuration::Configuration;
 use crate::decision::{Decision, Defect, Effect, Step, Stop};
@@ -48,6 +56,10 @@ pub trait Request: Send + Sync {
     /// Whether the request lists records without recording each: the state must then be brought up to date by a read
     /// barrier before deciding.
     const LISTS: bool = false;
+
+    /// The right to the configuration an administrator needs for it. Rights in realms are checked by the requests
+    /// themselves.
+    const RIGHT: Option<SystemRight> = None;
 
     /// Requests with the same lane are decided one after the other on a node, so that they do not overtake each other.
     /// Purely an optimisation; `None` for requests that do not compete.
@@ -126,7 +138,8 @@ pub fn decide<R: Request>(
         audit: AuditRowV1::default(),
         effects: Vec::new(),
     };
-    let reply = match request.decide(&mut cx) {
+    let allowed = R::RIGHT.map_or(Ok(()), |right| rights::require_system(&mut cx, right));
+    let reply = match allowed.and_then(|()| request.decide(&mut cx)) {
         Ok(reply) => Ok(reply),
         Err(Stop::Ask(question)) => return Step::Ask(question),
         Err(Stop::Defect(defect)) => return Step::Defect(defect),

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::limits::is_locked;
+use super::rights::require_selection;
 use super::selection::Selection;
 use super::validate::lane;
 use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decision::Stop;
+use crate::policy::catalogue::admin;
 use crate::secret::{SealError, SecretText};
 use crate::token::{Attempt, OtpPair, TokenFault};
 use crate::user::Serial;
@@ -35,6 +37,7 @@ impl Request for Resync {
     fn decide(&self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let configuration = cx.view.configuration();
         let selected = self.selection.resolve(cx)?;
+        require_selection(cx, &admin::RESYNC, &self.selection, &selected)?;
         let mut in_step = false;
         for serial in selected.serials.iter().collect::<BTreeSet<_>>() {
             match self.resync(cx, &configuration, serial) {

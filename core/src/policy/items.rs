@@ -165,6 +165,36 @@ fn written(value: &str) -> Written {
     if inner.eq_ignore_ascii_case("false") { Written::Off } else { Written::Text(inner.into()) }
 }
 
+/// Self-service actions with their former names replaced, each once (reference policies 6.6); `None` if there is none, or
+/// the field cannot be parsed.
+#[must_use]
+pub fn with_present_names(action: &str) -> Option<String> {
+    const FORMER: [(&str, &str); 2] =
+        [("webprovisionGOOGLE", "enrollHMAC"), ("webprovisionGOOGLEtime", "enrollTOTP")];
+    let pieces = pieces(action).ok()?;
+    let is_former = |key: &str| FORMER.iter().any(|(former, _)| *former == key);
+    if !pieces.iter().any(|(key, _)| is_former(key)) {
+        return None;
+    }
+    let mut kept: Vec<(&str, &Written)> = Vec::new();
+    for (key, written) in &pieces {
+        let name = FORMER.iter().find(|(former, _)| **former == **key).map_or(&**key, |(_, present)| present);
+        if !kept.iter().any(|(earlier, _)| *earlier == name) {
+            kept.push((name, written));
+        }
+    }
+    let texts: Vec<String> = kept
+        .into_iter()
+        .map(|(key, written)| match written {
+            Written::On => key.to_owned(),
+            Written::Off => format!("{key}=false"),
+            Written::Text(text) if text.contains('"') => format!("{key}={}", quoted(text)),
+            Written::Text(text) => format!("{key}=\"{text}\""),
+        })
+        .collect();
+    Some(texts.join(", "))
+}
+
 /// A value as it has to be written so that it is read as the same text again.
 #[must_use]
 pub fn quoted(value: &str) -> String {
@@ -263,6 +293,24 @@ mod tests {
             ("a=\"'\"x'y'\"z\"'", ItemsError::OpenQuote('\'')),
         ] {
             assert_eq!(Items::parse(action), Err(error), "{action}");
+        }
+    }
+
+    #[test]
+    fn former_names_of_the_selfservice_are_replaced() {
+        for (before, after) in [
+            (
+                "reset, webprovisionGOOGLE, enrollTOTP, webprovisionGOOGLEtime",
+                Some("reset, enrollHMAC, enrollTOTP"),
+            ),
+            (
+                "webprovisionGOOGLE, footer_text='a, b', !reset",
+                Some("enrollHMAC, footer_text=\"a, b\", reset=false"),
+            ),
+            ("reset, enrollHMAC", None),
+            ("webprovisionGOOGLE='", None),
+        ] {
+            assert_eq!(with_present_names(before).as_deref(), after, "{before}");
         }
     }
 

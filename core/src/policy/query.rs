@@ -135,6 +135,16 @@ pub struct Lookup<'a> {
     pub set_only: bool,
     /// Which of the matching policies are returned.
     pub selection: Selection,
+    /// Also the conditions are compared that the scope does not look at.
+    pub complete: bool,
+}
+
+impl<'a> Lookup<'a> {
+    /// The closest policies that have an action, whatever its value.
+    #[must_use]
+    pub const fn strict(scope: Scope, action: &'a str) -> Self {
+        Self { scope, action: Some(action), set_only: false, selection: Selection::Strict, complete: false }
+    }
 }
 
 impl PolicySet {
@@ -186,7 +196,7 @@ impl PolicySet {
         subject: &Subject<'_>,
         directory: &mut dyn Directory,
     ) -> Result<Option<Found<T>>, Stop> {
-        let lookup = Lookup { scope, action: Some(name), set_only: false, selection: Selection::Strict };
+        let lookup = Lookup::strict(scope, name);
         let mut first: Option<Found<T>> = None;
         for found in self.select(&lookup, subject, directory)? {
             let Some(written) = found.policy.items.as_ref().ok().and_then(|items| items.get(name)) else {
@@ -218,7 +228,7 @@ impl PolicySet {
         subject: &Subject<'_>,
         directory: &mut dyn Directory,
     ) -> Result<bool, Stop> {
-        let lookup = Lookup { scope, action: Some(action), set_only: true, selection: Selection::Strict };
+        let lookup = Lookup { set_only: true, ..Lookup::strict(scope, action) };
         Ok(!self.select(&lookup, subject, directory)?.is_empty())
     }
 
@@ -278,14 +288,14 @@ impl Policy {
             return Ok(None);
         }
         let ignored = lookup.scope.ignores();
-        let realm = match subject.realm.filter(|_| !ignored.realm) {
+        let realm = match subject.realm.filter(|_| lookup.complete || !ignored.realm) {
             None => None,
             Some(realm) => match self.realm.class(realm) {
                 None => return Ok(None),
                 class => class,
             },
         };
-        let client = match subject.client.filter(|_| !ignored.client) {
+        let client = match subject.client.filter(|_| lookup.complete || !ignored.client) {
             None => None,
             Some(client) => match self.client.as_ref().map_err(|fault| broken(self, fault))?.class(client) {
                 None => return Ok(None),

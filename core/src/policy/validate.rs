@@ -67,7 +67,7 @@ pub fn check_actions(scope: &str, items: &Items, completely: bool) -> Result<(),
 }
 
 fn is_known_without_definition(scope: Scope, key: &str) -> bool {
-    (key == "*" && scope.knows_star()) || (scope == Scope::Admin && admin::FORMER_INIT.contains(&key))
+    (key == "*" && scope.knows_star()) || (scope == Scope::Admin && key == admin::INIT_ETNG)
 }
 
 fn check_value(definition: &Definition, written: &Written) -> Result<(), InvalidAction> {

@@ -11,6 +11,7 @@
 
 mod enroll;
 mod oath;
+mod policies;
 mod property;
 mod resync;
 #[path = "../../src/test_state.rs"]

@@ -65,5 +65,5 @@ pub fn init(token_type: &str) -> String {
     format!("init{}", token_type.to_uppercase())
 }
 
-/// Former names of `initHMAC` and `initSPASS`, still valid in policies.
-pub const FORMER_INIT: [&str; 2] = ["initETNG", "initSPASS"];
+/// A former name of `initHMAC`; not one of the definitions, still valid in policies.
+pub const INIT_ETNG: &str = "initETNG";

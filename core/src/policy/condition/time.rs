@@ -1,6 +1,8 @@
 //! The time column: cron-like windows on the wall clock (reference policies 2.6).
 
 use super::entries;
+use crate::calendar::DateTime;
+use crate::time::UnixMillis;
 
 /// A minute on the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,17 @@ pub struct Moment {
     pub weekday: u64,
     /// The year.
     pub year: u64,
+}
+
+impl Moment {
+    /// The minute an instant lies in, in UTC.
+    #[must_use]
+    pub const fn of(instant: UnixMillis) -> Self {
+        let DateTime { year, month, day, hour, minute, .. } = DateTime::of(instant);
+        // 1970-01-01 was a Thursday.
+        let weekday = (instant.seconds() / 86_400 + 4) % 7;
+        Self { minute, hour, day, month, weekday, year }
+    }
 }
 
 /// Windows, tried in order.
@@ -180,6 +193,19 @@ mod tests {
             ("", at(10, 0, 2), false),
         ] {
             assert_eq!(TimeCondition::parse(text).unwrap().holds(moment), expected, "{text} {moment:?}");
+        }
+    }
+
+    /// Expected values from `date -u -d @<seconds> '+%M %H %d %m %w %Y'`.
+    #[test]
+    fn instants_become_moments() {
+        for (seconds, minute, hour, day, month, weekday, year) in [
+            (1_481_729_400, 30, 15, 14, 12, 3, 2016),
+            (0, 0, 0, 1, 1, 4, 1970),
+            (1_795_293_016, 30, 20, 21, 11, 6, 2026),
+        ] {
+            let moment = Moment { minute, hour, day, month, weekday, year };
+            assert_eq!(Moment::of(UnixMillis::from_seconds(seconds)), moment);
         }
     }
 

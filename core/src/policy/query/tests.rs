@@ -35,12 +35,7 @@ fn names(set: &PolicySet, lookup: &Lookup<'_>, subject: &Subject<'_>, people: &m
     matches.iter().map(|found| found.policy.name.to_string()).collect()
 }
 
-const STRICT: Lookup<'static> = Lookup {
-    scope: Scope::Authentication,
-    action: Some("autosms"),
-    set_only: false,
-    selection: Selection::Strict,
-};
+const STRICT: Lookup<'static> = Lookup::strict(Scope::Authentication, "autosms");
 
 /// Reference policies 12.4, first part.
 #[test]
@@ -225,7 +220,7 @@ proptest! {
         let set = PolicySet::compile([(PolicyName::from("p"), Arc::new(record))]);
         let hans = subject(identity("hans", "r1", "res1"), "10.1.1.1");
         for action in [None, Some("autosms"), Some("read")] {
-            let lookup = Lookup { scope, action, set_only: false, selection: Selection::Strict };
+            let lookup = Lookup { scope, action, ..STRICT };
             let _ = set.select(&lookup, &hans, &mut People::of_the_reference());
         }
         let _ = crate::policy::exchange::import(&file);
