@@ -79,6 +79,7 @@ pub fn decode(query: Option<&str>, kind: BodyKind, body: &[u8]) -> Result<Params
 #[derive(Default)]
 struct Collector {
     entries: Vec<(String, Value)>,
+    files: Vec<(String, Vec<u8>)>,
     control: Control,
     last_httperror: Option<String>,
     damaged: bool,
@@ -166,8 +167,17 @@ impl Collector {
             let (_, part) = split_once(rest, b"\r\n").ok_or(Malformed::Multipart)?;
             let (part, next) = split_once(part, separator.as_bytes()).ok_or(Malformed::Multipart)?;
             let (head, content) = split_once(part, b"\r\n\r\n").ok_or(Malformed::Multipart)?;
-            if let Some(name) = field_name(&String::from_utf8_lossy(head)) {
-                self.add(&name, String::from_utf8_lossy(content).into_owned())?;
+            match part_name(&String::from_utf8_lossy(head)) {
+                Some(PartName::Field(name)) => {
+                    self.add(&name, String::from_utf8_lossy(content).into_owned())?;
+                }
+                Some(PartName::File(name)) => {
+                    if self.files.len() >= MAX_PARAMETERS {
+                        return Err(Malformed::TooMany);
+                    }
+                    self.files.push((name, content.to_vec()));
+                }
+                None => {}
             }
             rest = next;
         }
@@ -175,14 +185,14 @@ impl Collector {
     }
 
     fn finish(self) -> Params {
-        let Self { mut entries, mut control, last_httperror, damaged } = self;
+        let Self { mut entries, files, mut control, last_httperror, damaged } = self;
         if damaged {
             // Half of a request is not acted upon, and the original then reads the last `httperror` (reference
             // http-api 3.3, clients 1.1).
             entries.clear();
             control.httperror = last_httperror;
         }
-        Params { entries, control, damaged }
+        Params { entries, files, control, damaged }
     }
 }
 
@@ -205,22 +215,30 @@ fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u
     rest.split_at_checked(separator.len()).map(|(_, after)| (before, after))
 }
 
-/// The field name of a part; `None` for uploaded files, which are not parameters (RFC 7578 section 4.2).
-fn field_name(head: &str) -> Option<String> {
+/// The name of a part.
+enum PartName {
+    Field(String),
+    /// An uploaded file, which is no parameter.
+    File(String),
+}
+
+/// The field name of a part; one with a file name is an uploaded file (RFC 7578 section 4.2).
+fn part_name(head: &str) -> Option<PartName> {
     let disposition = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
     })?;
     let mut name = None;
+    let mut is_file = false;
     for attribute in disposition.split(';') {
         let Some((key, value)) = attribute.split_once('=') else { continue };
         match key.trim().to_ascii_lowercase().as_str() {
             "name" => name = Some(value.trim().trim_matches('"').to_owned()),
-            "filename" | "filename*" => return None,
+            "filename" | "filename*" => is_file = true,
             _ => {}
         }
     }
-    name
+    name.map(if is_file { PartName::File } else { PartName::Field })
 }
 
 #[cfg(test)]
@@ -294,6 +312,7 @@ mod tests {
         let kind = BodyKind::of(Some("multipart/form-data; boundary=xyz"));
         let params = decode(Some("realm=r"), kind.clone(), body.as_bytes()).unwrap();
         assert_eq!(params.iter().collect::<Vec<_>>(), [("realm", "r"), ("type", "pskc")]);
+        assert_eq!((params.file("file"), params.file("type")), (Some(b"<a/>".as_slice()), None));
         for broken in ["", "--xyz", "--xyz\r\n", "--xyz\r\nContent-Disposition: form-data; name=a\r\n\r\nb"] {
             assert_eq!(decode(None, kind.clone(), broken.as_bytes()), Err(Malformed::Multipart), "{broken}");
         }

@@ -48,6 +48,7 @@ impl fmt::Debug for Control {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Params {
     entries: Vec<(String, Value)>,
+    files: Vec<(String, Vec<u8>)>,
     control: Control,
     damaged: bool,
 }
@@ -105,6 +106,12 @@ impl Params {
     #[must_use]
     pub fn owned(&self, name: &str) -> Option<String> {
         self.filled(name).map(str::to_owned)
+    }
+
+    /// The content of a file uploaded under this field name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        self.files.iter().find(|(known, _)| known == name).map(|(_, content)| content.as_slice())
     }
 
     /// Whether the parameter was sent at all.

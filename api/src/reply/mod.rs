@@ -5,6 +5,7 @@ mod html;
 mod json;
 mod qr;
 mod stream;
+mod xml;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +18,7 @@ pub(crate) use csv::token_table;
 pub(crate) use html::{error_page, escape, plain_page};
 pub(crate) use qr::{QrForm, image_tag, qr_reply};
 pub(crate) use stream::Page;
+pub(crate) use xml::{xml_failure, xml_value};
 
 /// The product and version as replies name them. Clients test for `LinOTP <digits>.` (reference clients 4.2).
 pub const PRODUCT: &str = concat!("LinOTP 4.0.0 (Tessera ", env!("CARGO_PKG_VERSION"), ")");

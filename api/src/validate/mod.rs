@@ -5,4 +5,5 @@ pub(crate) mod check;
 pub(crate) mod check_s;
 pub(crate) mod constant;
 pub(crate) mod simplecheck;
+mod detail;
 mod verdict;
