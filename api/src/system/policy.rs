@@ -94,9 +94,8 @@ pub(crate) async fn set_policy(call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn del_policy(call: Call) -> Result<Reply, Failure> {
     let request = DelPolicy { name: sent(&call.params, "name"), enforce: enforces(&call.params) };
     let deleted = call.run(request).await?;
-    let entries = deleted
-        .iter()
-        .flat_map(|name| FIELDS.map(|field| (format!("linotp.Policy.{name}.{field}"), true)));
+    let entries =
+        deleted.iter().flat_map(|name| FIELDS.map(|field| (format!("linotp.Policy.{name}.{field}"), true)));
     let result = Members(vec![("result".to_owned(), Members(entries.collect()))]);
     Ok(reply::value(Members(vec![("delPolicy".to_owned(), result)])))
 }
@@ -145,7 +144,16 @@ fn row(policy: &Policy) -> Row<'_> {
     let name = policy.name.as_str();
     Row {
         id: name,
-        cell: (active, name, &fields.user, &fields.scope, action, &fields.realm, &fields.client, &fields.time),
+        cell: (
+            active,
+            name,
+            &fields.user,
+            &fields.scope,
+            action,
+            &fields.realm,
+            &fields.client,
+            &fields.time,
+        ),
     }
 }
 

@@ -40,8 +40,12 @@ mod tests {
     fn members_are_the_references() {
         assert_eq!(value(&Verdict::default()), Value::Null);
         let failure = Some(LoginDetail::Failure("wrong otp value".to_owned()));
-        assert_eq!(value(&Verdict { detail: failure, ..Verdict::default() }), json!({"error": "wrong otp value"}));
-        let user = BTreeMap::from([("username".to_owned(), Some("hans".to_owned())), ("email".to_owned(), None)]);
+        assert_eq!(
+            value(&Verdict { detail: failure, ..Verdict::default() }),
+            json!({"error": "wrong otp value"})
+        );
+        let user =
+            BTreeMap::from([("username".to_owned(), Some("hans".to_owned())), ("email".to_owned(), None)]);
         let success = SuccessDetail {
             realm: Some("r1".to_owned()),
             user: Some(user),

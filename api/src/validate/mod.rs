@@ -4,6 +4,6 @@
 pub(crate) mod check;
 pub(crate) mod check_s;
 pub(crate) mod constant;
-pub(crate) mod simplecheck;
 mod detail;
+pub(crate) mod simplecheck;
 mod verdict;
