@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::facts::ResolverRef;
 use crate::policy::PolicySet;
+use crate::policy::zone::Zone;
 use crate::record::{IndexKey, Key, RealmV1, Record, ResolverV1};
 use crate::settings::Settings;
 use crate::txn::Revision;
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub sources: BTreeMap<ResolverSpec, ResolverRef>,
     /// All policies, compiled.
     pub policies: PolicySet,
+    /// The time zone of their time columns.
+    pub zone: Zone,
 }
 
 impl Configuration {
@@ -46,6 +49,7 @@ impl Configuration {
             }
         }
         configuration.policies = PolicySet::compile(policies);
+        configuration.zone = configuration.settings.policy_time_zone();
         configuration
     }
 

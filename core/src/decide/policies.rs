@@ -79,13 +79,18 @@ impl Directory for Context<'_> {
 }
 
 /// The subject of a lookup: the request's client and time, and whom it is about.
-pub(super) fn subject<'a>(cx: &Context<'_>, who: Who<'a>) -> Result<Subject<'a>, Stop> {
+pub(super) fn subject<'a>(cx: &mut Context<'_>, who: Who<'a>) -> Result<Subject<'a>, Stop> {
     Ok(Subject {
         user: who.user,
         realm: who.realm.map(RealmName::as_str),
         client: client(&cx.facts.caller.client)?,
-        moment: Some(Moment::of(cx.facts.now)),
+        moment: Some(moment(cx)),
     })
+}
+
+/// What the clock shows in the zone of the policies.
+pub(super) fn moment(cx: &mut Context<'_>) -> Moment {
+    cx.view.configuration().zone.moment(cx.facts.now)
 }
 
 /// A client address; none for requests of the node itself.

@@ -20,6 +20,7 @@ mod scope;
 mod set;
 pub mod validate;
 pub mod value;
+pub mod zone;
 
 pub use query::{Directory, Identity, Subject};
 pub use scope::Scope;

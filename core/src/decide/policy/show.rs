@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::decide::policies::client;
+use crate::decide::policies::{client, moment};
 use crate::decide::resolver::name_of;
 use crate::decide::rights::SystemRight;
 use crate::decide::user::{Identified, UserParams, identify};
@@ -11,7 +11,6 @@ use crate::decide::{Context, Request};
 use crate::decision::{Refusal, Stop};
 use crate::policy::catalogue::{Definition, definitions};
 use crate::policy::condition::Class;
-use crate::policy::condition::time::Moment;
 use crate::policy::query::{Lookup, Selection};
 use crate::policy::{Identity, Policy, Scope, Subject};
 
@@ -235,7 +234,7 @@ impl Request for CheckPolicy {
             UserParams { user: user.trim().to_owned(), realm: realm.map(str::to_owned), res_conf: None };
         let known = if is_right { Identified::NoUser } else { identify(cx, &params)? };
         let who = identity(&params.user, realm, &known);
-        let moment = (!is_right).then(|| Moment::of(cx.facts.now));
+        let moment = (!is_right).then(|| moment(cx));
         let subject = Subject { user: who, realm, client: address, moment };
         let found = configuration.policies.select(&lookup, &subject, cx)?;
         let names: Vec<_> = found.iter().map(|found| found.policy.name.clone()).collect();

@@ -8,6 +8,7 @@ mod enrollment;
 mod exceed;
 mod fallback;
 mod forward;
+mod manual;
 mod otppin;
 mod rights;
 mod site;

@@ -191,4 +191,11 @@ cases! {
         site.policy(p("otppin=2").time("* 19 * * * *;")).check("hans", "755224", false);
         site.policy(p("otppin=2").time("* 20 * * * *;")).check("hans", "755224", true);
     }
+
+    /// In Berlin it is an hour later.
+    times_are_those_of_the_zone_in_the_configuration(site) {
+        site.state.set("policy_time_zone", "CET-1CEST,M3.5.0,M10.5.0/3");
+        site.policy(p("otppin=2").time("* 21 * * 6 *;")).check("hans", "755224", true);
+        site.policy(p("otppin=2").time("* 20 * * 6 *;")).check("hans", "287082", false);
+    }
 }
