@@ -65,6 +65,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/system/delPolicy", Post, Admin, policy::del_policy)
         .add("/system/importPolicy", Post, Admin, policy::import_policy)
         .add("/system/checkPolicy", Any, Admin, policy::check_policy)
+        .add("/system/explainPolicy", Any, Admin, policy::explain_policy)
         .add("/system/getPolicyDef", Any, Admin, policy::get_policy_def)
         .add("/system/policies_flexi", Any, Admin, policy::policies_flexi)
         .add("/healthcheck/status", Get, Open, health::status)

@@ -50,7 +50,7 @@ pub use builder::{ClientBuilder, UrlChoice};
 pub use client::{Client, Method};
 pub use cluster::{ClusterStatus, NodeHealth, NodeStatus};
 pub use error::ClientError;
-pub use policy::{Policy, PolicyAnswer, PolicyFilter, PolicyQuestion};
+pub use policy::{ExplainedPolicy, Policy, PolicyAnswer, PolicyFilter, PolicyQuestion};
 pub use realm::Realm;
 pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};
 pub use secret::Secret;

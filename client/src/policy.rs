@@ -195,6 +195,36 @@ impl Client {
     }
 }
 
+/// What became of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct ExplainedPolicy {
+    /// The policy.
+    pub policy: Policy,
+    /// Whether it counts.
+    #[serde(deserialize_with = "lenient::flag")]
+    pub counts: bool,
+    /// Why, or why not.
+    #[serde(deserialize_with = "lenient::text")]
+    pub reason: String,
+}
+
+impl Client {
+    /// What becomes of every policy with an action for a request (`/system/explainPolicy`, Tessera only).
+    ///
+    /// # Errors
+    /// Those of the transport and the API.
+    pub async fn explain_policy(
+        &self,
+        question: &PolicyQuestion,
+    ) -> Result<Vec<ExplainedPolicy>, ClientError> {
+        let PolicyQuestion { scope, action, user, realm, client } = question;
+        let parameters: [(&str, &str); 5] =
+            [("scope", scope), ("action", action), ("user", user), ("realm", realm), ("client", client)];
+        self.get("/system/explainPolicy", &parameters).await?.into_value()
+    }
+}
+
 fn answer(reply: Reply) -> Result<PolicyAnswer, ClientError> {
     #[derive(Deserialize)]
     struct Answer {

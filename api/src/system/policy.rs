@@ -8,12 +8,14 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tessera_core::decide::policy::{
-    CheckPolicy, Checked, DelPolicy, GetPolicy, GetPolicyDef, ImportPolicy, ListPolicies, SetPolicy, SortBy,
+    CheckPolicy, Checked, DelPolicy, ExplainPolicy, GetPolicy, GetPolicyDef, ImportPolicy, ListPolicies,
+    SetPolicy, SortBy,
 };
 use tessera_core::decision::Refusal;
 use tessera_core::policy::Policy;
 use tessera_core::policy::catalogue::{Definition, Values};
 use tessera_core::policy::exchange::export;
+use tessera_core::policy::query::Verdict;
 use tessera_core::policy::value::Kind;
 
 use crate::call::Call;
@@ -65,6 +67,11 @@ fn sent(params: &Params, name: &str) -> Option<String> {
     params.text(name).map(str::to_owned)
 }
 
+/// `client`, which every call understands in another sense as well and which is therefore kept apart.
+fn client(params: &Params) -> Option<String> {
+    params.control().client.clone().or_else(|| sent(params, "client"))
+}
+
 fn enforces(params: &Params) -> bool {
     params.text("enforce").is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
@@ -77,7 +84,7 @@ pub(crate) async fn set_policy(call: Call) -> Result<Reply, Failure> {
         scope: sent(params, "scope"),
         realm: sent(params, "realm"),
         user: sent(params, "user"),
-        client: sent(params, "client"),
+        client: client(params),
         time: sent(params, "time"),
         active: sent(params, "active"),
         enforce: enforces(params),
@@ -183,7 +190,7 @@ pub(crate) async fn check_policy(mut call: Call) -> Result<Reply, Failure> {
         realm: sent(params, "realm"),
         scope: sent(params, "scope"),
         action: sent(params, "action"),
-        client: sent(params, "client"),
+        client: client(params),
     };
     let (allowed, policy) = match call.run(request).await? {
         Checked::Unrestricted(scope) => {
@@ -192,6 +199,40 @@ pub(crate) async fn check_policy(mut call: Call) -> Result<Reply, Failure> {
         Checked::Policies(policies) => (!policies.is_empty(), json!(by_name(&policies))),
     };
     Ok(reply::value(json!({ "allowed": allowed, "policy": policy })))
+}
+
+/// What became of a policy, in a sentence.
+fn reason(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Counts => "counts".to_owned(),
+        Verdict::Hidden(column) => format!("hidden: another policy is closer in its {}", column.name()),
+        Verdict::Differs(column) => format!("the {} does not match", column.name()),
+        Verdict::Inactive => "not active".to_owned(),
+        Verdict::Broken(problem) => format!("the request fails: {problem}"),
+    }
+}
+
+/// Not a call of the original: why which policy counts.
+pub(crate) async fn explain_policy(mut call: Call) -> Result<Reply, Failure> {
+    lowercased(&mut call);
+    let params = &call.params;
+    let request = ExplainPolicy {
+        scope: params.owned("scope"),
+        action: params.owned("action"),
+        user: params.owned("user"),
+        realm: params.owned("realm"),
+        client: client(params),
+    };
+    let explained = call.run(request).await?;
+    let rows: Vec<Value> = explained
+        .iter()
+        .map(|found| {
+            let counts = found.verdict == Verdict::Counts;
+            let policy = Shown::from(found.policy.as_ref());
+            json!({ "policy": policy, "counts": counts, "reason": reason(&found.verdict) })
+        })
+        .collect();
+    Ok(reply::value(rows))
 }
 
 /// An action's definition: type, description, values.

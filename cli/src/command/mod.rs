@@ -152,6 +152,7 @@ mod tests {
             "tessera policy delete pin_vpn other --enforce",
             "tessera policy export --all policy.cfg",
             "tessera policy import policy.cfg",
+            "tessera policy explain otppin --scope authentication --owner alice",
             "tessera policy check otppin --scope authentication --owner alice --realm demo --client 10.0.0.1",
             "tessera user list --realm demo",
             "tessera config set DefaultMaxFailCount 5",

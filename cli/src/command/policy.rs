@@ -35,6 +35,12 @@ pub(crate) enum Policy {
         The answer is whether a policy with the action applies, not whether it switches the action on."
     )]
     Check(Check),
+    /// Says what becomes of every policy with an action for a request, and why.
+    #[command(
+        after_help = "Example:\n  tessera policy explain otppin --scope authentication --owner alice --realm demo \
+        --client 10.0.0.1"
+    )]
+    Explain(Check),
 }
 
 #[derive(Args, Debug)]
@@ -148,6 +154,7 @@ impl Policy {
             Self::Export(export) => export.run(client).await?,
             Self::Import(import) => import.run(client, format).await?,
             Self::Check(check) => check.run(client, format).await?,
+            Self::Explain(check) => check.explain(client, format).await?,
         }
         connected.finish()
     }
@@ -279,15 +286,33 @@ impl Import {
 }
 
 impl Check {
-    async fn run(self, client: &Client, format: Format) -> anyhow::Result<()> {
-        let question = PolicyQuestion {
+    fn question(self) -> PolicyQuestion {
+        PolicyQuestion {
             scope: self.scope,
             action: self.action,
             user: self.owner,
             realm: self.realm,
             client: self.client,
-        };
-        let answer = client.check_policy(&question).await?;
+        }
+    }
+
+    async fn explain(self, client: &Client, format: Format) -> anyhow::Result<()> {
+        let explained = client.explain_policy(&self.question()).await?;
+        if format == Format::Json {
+            let rows = explained.iter().map(|found| {
+                json!({ "policy": value(&found.policy), "counts": found.counts, "reason": found.reason })
+            });
+            return output::json(&rows.collect::<Vec<_>>());
+        }
+        let rows = explained
+            .iter()
+            .map(|found| vec![found.policy.name.clone(), found.policy.action.clone(), found.reason.clone()]);
+        output::table(&["NAME", "ACTION", "VERDICT"], rows);
+        Ok(())
+    }
+
+    async fn run(self, client: &Client, format: Format) -> anyhow::Result<()> {
+        let answer = client.check_policy(&self.question()).await?;
         if format == Format::Json {
             let policies: Vec<Value> = answer.policies.iter().map(value).collect();
             return output::json(

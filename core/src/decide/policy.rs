@@ -4,6 +4,7 @@
 //! precondition of the transaction: of two changes that would lock everybody out only together, the second is decided
 //! again and refused.
 
+mod explain;
 mod show;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::record::{Key, PolicyV1, Record};
 use crate::secret::{Purpose, SealError};
 use crate::user::PolicyName;
 
+pub use explain::{ExplainPolicy, Explained};
 pub use show::{CheckPolicy, Checked, GetPolicy, GetPolicyDef, ListPolicies, SortBy};
 
 /// The longest text of a column, in bytes.

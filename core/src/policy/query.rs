@@ -124,6 +124,50 @@ pub enum Selection {
     Lazy,
 }
 
+/// A column of a policy that decides whether it applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// The action is switched off.
+    Action,
+    /// The users.
+    User,
+    /// The realms.
+    Realm,
+    /// The client addresses.
+    Client,
+    /// The times.
+    Time,
+}
+
+impl Column {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::User => "user",
+            Self::Realm => "realm",
+            Self::Client => "client",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// What became of a policy in a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It counts.
+    Counts,
+    /// It matches, but another one is closer in this column.
+    Hidden(Column),
+    /// This column does not match.
+    Differs(Column),
+    /// It is not active.
+    Inactive,
+    /// A column cannot be parsed; the request fails.
+    Broken(String),
+}
+
 /// What is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup<'a> {
@@ -160,7 +204,7 @@ impl PolicySet {
     ) -> Result<Vec<Match<'s>>, Stop> {
         let mut matches = Vec::new();
         for policy in self.candidates(lookup.scope, lookup.action) {
-            if let Some(found) = policy.matches(lookup, subject, directory)? {
+            if let Ok(found) = policy.matches(lookup, subject, directory)? {
                 matches.push(found);
             }
         }
@@ -232,6 +276,54 @@ impl PolicySet {
         Ok(!self.select(&lookup, subject, directory)?.is_empty())
     }
 
+    /// What becomes of each policy of the scope that has the action, inactive ones included, ordered by name.
+    ///
+    /// # Errors
+    /// To ask a user store.
+    pub fn explain(
+        &self,
+        lookup: &Lookup<'_>,
+        subject: &Subject<'_>,
+        directory: &mut dyn Directory,
+    ) -> Result<Vec<(Arc<Policy>, Verdict)>, Stop> {
+        let mut explained = Vec::new();
+        let mut matches = Vec::new();
+        for policy in self.iter().filter(|policy| policy.concerns(lookup)) {
+            let verdict = if policy.fields.active {
+                match policy.matches(lookup, subject, directory) {
+                    Ok(Ok(found)) => {
+                        matches.push(found);
+                        Verdict::Counts
+                    }
+                    Ok(Err(column)) => Verdict::Differs(column),
+                    Err(Stop::Refuse(refusal)) => Verdict::Broken(refusal.to_string()),
+                    Err(stop @ (Stop::Ask(_) | Stop::Defect(_))) => return Err(stop),
+                }
+            } else {
+                Verdict::Inactive
+            };
+            explained.push((policy.clone(), verdict));
+        }
+        let stages: [(Column, fn(&Match<'_>) -> Option<Class>); 3] = [
+            (Column::User, |found| found.user),
+            (Column::Realm, |found| found.realm),
+            (Column::Client, |found| found.client),
+        ];
+        for (column, class) in stages {
+            let before: Vec<PolicyName> = matches.iter().map(|found| found.policy.name.clone()).collect();
+            keep_closest(&mut matches, class);
+            for name in before {
+                let hidden = !matches.iter().any(|found| found.policy.name == name);
+                if let Some((_, verdict)) =
+                    explained.iter_mut().find(|(policy, _)| hidden && policy.name == name)
+                {
+                    *verdict = Verdict::Hidden(column);
+                }
+            }
+        }
+        Ok(explained)
+    }
+
     /// Whether any active policy sets an action, for whomever.
     #[must_use]
     pub fn mentions(&self, scope: Scope, action: &str) -> bool {
@@ -272,12 +364,20 @@ impl Policy {
         })
     }
 
+    /// Whether the policy is of the scope, and has the action or might have it.
+    fn concerns(&self, lookup: &Lookup<'_>) -> bool {
+        let has = |action: &str| {
+            self.items.as_ref().map_or(true, |items| items.get(action).is_some() || items.has_star())
+        };
+        self.scope == Some(lookup.scope) && lookup.action.is_none_or(has)
+    }
+
     fn matches(
         &self,
         lookup: &Lookup<'_>,
         subject: &Subject<'_>,
         directory: &mut dyn Directory,
-    ) -> Result<Option<Match<'_>>, Stop> {
+    ) -> Result<Result<Match<'_>, Column>, Stop> {
         if let Err(fault) = &self.items {
             return Err(broken(self, fault));
         }
@@ -285,39 +385,39 @@ impl Policy {
             && let Some(action) = lookup.action
             && !self.sets(action).unwrap_or(false)
         {
-            return Ok(None);
+            return Ok(Err(Column::Action));
         }
         let ignored = lookup.scope.ignores();
         let realm = match subject.realm.filter(|_| lookup.complete || !ignored.realm) {
             None => None,
             Some(realm) => match self.realm.class(realm) {
-                None => return Ok(None),
+                None => return Ok(Err(Column::Realm)),
                 class => class,
             },
         };
         let client = match subject.client.filter(|_| lookup.complete || !ignored.client) {
             None => None,
             Some(client) => match self.client.as_ref().map_err(|fault| broken(self, fault))?.class(client) {
-                None => return Ok(None),
+                None => return Ok(Err(Column::Client)),
                 class => class,
             },
         };
         if let Some(moment) = subject.moment
             && !self.time.as_ref().map_err(|fault| broken(self, fault))?.holds(moment)
         {
-            return Ok(None);
+            return Ok(Err(Column::Time));
         }
         // Users last: only their conditions may have to ask the outside world.
         let user = match &subject.user {
             None => None,
             Some(who) => {
                 match self.user.as_ref().map_err(|fault| broken(self, fault))?.class(who, directory)? {
-                    None => return Ok(None),
+                    None => return Ok(Err(Column::User)),
                     class => class,
                 }
             }
         };
-        Ok(Some(Match { policy: self, user, realm, client }))
+        Ok(Ok(Match { policy: self, user, realm, client }))
     }
 }
 

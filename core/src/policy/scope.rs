@@ -107,6 +107,12 @@ impl Scope {
         }
     }
 
+    /// Whether its users are administrators.
+    #[must_use]
+    pub const fn is_about_administrators(self) -> bool {
+        self.knows_star()
+    }
+
     /// Which conditions are not looked at, by design (reference policies 3.4 and D3).
     #[must_use]
     pub const fn ignores(self) -> Ignored {

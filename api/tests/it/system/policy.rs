@@ -145,3 +145,18 @@ async fn logins_follow_policies() {
     let refused = server.post("/validate/check", &only_otp).await.json();
     assert_eq!(refused["detail"], json!({"error": "wrong otp value"}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_explained() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    admin.post("/system/setPolicy", SET).await.value();
+    admin.post("/system/setPolicy", "name=b&scope=authentication&action=otppin%3D1&realm=*").await.value();
+    let path =
+        "/system/explainPolicy?scope=authentication&action=otppin&user=alice&realm=myrealm&client=10.0.0.1";
+    let explained = admin.get(path).await.value();
+    assert_eq!((&explained[0]["policy"]["name"], &explained[0]["counts"]), (&json!("b"), &json!(false)));
+    assert_eq!(explained[0]["reason"], "hidden: another policy is closer in its realm");
+    assert_eq!((&explained[1]["counts"], &explained[1]["reason"]), (&json!(true), &json!("counts")));
+    assert_eq!(admin.get("/system/explainPolicy?scope=authentication").await.error().0, 905);
+}

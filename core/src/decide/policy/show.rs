@@ -95,7 +95,7 @@ pub struct GetPolicyDef {
     pub scope: Option<String>,
 }
 
-fn sent(text: Option<&str>) -> Option<&str> {
+pub(super) fn sent(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
@@ -245,7 +245,11 @@ impl Request for CheckPolicy {
 }
 
 /// The user as given; what the user stores say about it if it exists.
-fn identity<'a>(user: &'a str, realm: Option<&'a str>, known: &'a Identified) -> Option<Identity<'a>> {
+pub(super) fn identity<'a>(
+    user: &'a str,
+    realm: Option<&'a str>,
+    known: &'a Identified,
+) -> Option<Identity<'a>> {
     if user.is_empty() {
         return None;
     }

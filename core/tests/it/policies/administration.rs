@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use tessera_core::decide::policy::{
-    CheckPolicy, Checked, DelPolicy, GetPolicy, GetPolicyDef, ImportPolicy, ListPolicies, SetPolicy, SortBy,
+    CheckPolicy, Checked, DelPolicy, ExplainPolicy, GetPolicy, GetPolicyDef, ImportPolicy, ListPolicies,
+    SetPolicy, SortBy,
 };
 use tessera_core::decision::Refusal;
 use tessera_core::policy::exchange::export;
+use tessera_core::policy::query::{Column, Verdict};
 use tessera_core::policy::{Policy, Scope};
 use tessera_core::txn::Outcome;
 
@@ -294,6 +296,35 @@ cases! {
         assert!(check(&mut site, ["admin", "", "system", "write", ""]).is_empty());
         assert_eq!(check(&mut site, ["superadmin", "", "system", "write", ""]), ["W"]);
         assert!(matches!(site.state.run(&CheckPolicy { client: None, ..request }), Err(Refusal::MissingParameter("client"))));
+    }
+
+    every_policy_is_explained(site) {
+        site.policy(p("otppin=1").named("A").realm("r1"));
+        site.policy(p("otppin=1").named("B"));
+        site.policy(p("otppin=1").named("C").client("10.0.0.0/8"));
+        site.policy(p("otppin=1").named("D").user("eva"));
+        site.policy(p("otppin=1").named("E").time("* 3 * * * *"));
+        site.policy(p("otppin=1").named("F").inactive());
+        site.policy(p("autosms").named("G"));
+        let some = |text: &str| Some(text.to_owned());
+        let request = ExplainPolicy {
+            scope: some("authentication"), action: some("otppin"), user: some("hans"), realm: some("R1"),
+            client: some("192.0.2.1"),
+        };
+        let explained = site.state.run(&request).unwrap();
+        let verdicts: Vec<_> =
+            explained.iter().map(|found| (found.policy.name.as_str(), found.verdict.clone())).collect();
+        assert_eq!(
+            verdicts,
+            [
+                ("A", Verdict::Counts),
+                ("B", Verdict::Hidden(Column::Realm)),
+                ("C", Verdict::Differs(Column::Client)),
+                ("D", Verdict::Differs(Column::User)),
+                ("E", Verdict::Differs(Column::Time)),
+                ("F", Verdict::Inactive),
+            ]
+        );
     }
 
     /// Reference policies 6.6, migration rule.

@@ -109,6 +109,32 @@ cases! {
         assert_eq!(site.reason(), "Token inactive");
     }
 
+    fn_03_and_fn_05_and_fn_07_requests_that_would_be_forwarded(site) {
+        const FORWARDED: &str = "forward_server is not supported yet";
+        site.policy(p("forward_server=radius://h/?secret=x, forward_on_no_token"));
+        site.check("eva", "x", false);
+        assert_eq!(site.reason(), FORWARDED);
+        site.policy(p("forward_server=radius://h/?secret=x, forward_on_no_token=0"));
+        site.check("hans", "1234755224", false);
+        assert_eq!((site.reason(), site.failures("H1")), (FORWARDED, 0));
+        site.enroll("E1", "1234", "eva", "");
+        site.policy(p("forward_server=radius://h/?secret=x")).policy(p("forward_on_no_token").named("B").user("hans"));
+        site.check("hans", "1234755224", true).check("eva", "1234755224", false);
+        assert_eq!(site.reason(), FORWARDED);
+    }
+
+    fn_04(site) {
+        site.policy(p("forward_on_no_token=1")).policy(p("forward_server=radius://h/?secret=x").named("B"));
+        site.check("hans", "1234755224", true);
+    }
+
+    fw_19_authorize_comes_first(site) {
+        site.policy(p("forward_server=radius://h/?secret=x"));
+        site.policy(p("authorize").named("A").scope("authorization").client("10.0.0.0/8"));
+        site.check("hans", "1234755224", false);
+        assert!(site.reason().contains("not authorized"), "{}", site.reason());
+    }
+
     fn_06(site) {
         site.policy(p("forward_on_no_token")).check("eva", "x", false);
         assert_eq!(site.reason(), "User has no tokens assigned");
