@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
+use bytes::{Bytes, BytesMut};
+use http::header::{ALLOW, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tessera_core::configuration::Configuration;
 use tessera_core::decide;
 use tessera_core::decide::rejected::Rejected;
@@ -34,6 +34,13 @@ use crate::settings::{ApiSettings, BODY_BYTES_MAX};
 
 /// The message of every 401 on administrative calls (reference http-api 2.8).
 const NOT_AUTHENTICATED: &str = "Not authenticated";
+
+/// How much of a body that is too large is read and thrown away before the reply.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest `Idempotency-Key` in bytes.
+const REPEAT_KEY_MAX: usize = 128;
+const UNUSABLE_REPEAT_KEY: &str = "The Idempotency-Key header must be 1 to 128 visible ASCII characters.";
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -97,6 +104,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     /// The session, on calls of administrators.
     pub(crate) claims: Option<Claims>,
+    /// `Idempotency-Key`: the client may send the same request again.
+    pub(crate) repeat_key: Option<String>,
 }
 
 impl Call {
@@ -178,7 +187,7 @@ where
     F: Future<Output = Result<Reply, Failure>>,
 {
     let (parts, body) = request.into_parts();
-    let body = match collect(body).await {
+    let body = match collect(body, &parts.headers).await {
         Ok(body) => body,
         Err(page) => return page,
     };
@@ -192,7 +201,10 @@ where
     let httperror = params.control().httperror.clone();
     let errors =
         HttpErrors { wanted: httperror.as_deref(), limited_to: configuration.settings.text("errors") };
-    let mut call = Call { shared: shared.clone(), params, caller, claims: None };
+    let Ok(repeat_key) = repeat_key(&parts) else {
+        return plain_page(StatusCode::BAD_REQUEST, UNUSABLE_REPEAT_KEY);
+    };
+    let mut call = Call { shared: shared.clone(), params, caller, claims: None, repeat_key };
     if access != Access::Open
         && let Err(denied) = authenticate(&mut call, access, &parts).await
     {
@@ -215,15 +227,43 @@ where
     refresh(shared, claims.as_ref(), reply)
 }
 
-/// Reads the body up to the limit.
-async fn collect(body: Body) -> Result<Bytes, Reply> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(plain_page(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB."))
-        }
-        Err(_) => Err(plain_page(StatusCode::BAD_REQUEST, "The request could not be read.")),
+/// Reads the body up to the limit. What is beyond it is read and thrown away up to another limit, because a server that
+/// closes a connection on which its client is still sending makes the client lose the reply. A client that asks first
+/// (`Expect: 100-continue`) with a length that is too large is not sent on.
+async fn collect(mut body: Body, headers: &HeaderMap) -> Result<Bytes, Reply> {
+    let too_large = || plain_page(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than 1 MiB.");
+    if headers.contains_key(EXPECT) && body.size_hint().lower() > to_u64(BODY_BYTES_MAX) {
+        return Err(too_large());
     }
+    let mut kept = BytesMut::new();
+    let mut discarded = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(plain_page(StatusCode::BAD_REQUEST, "The request could not be read."));
+        };
+        // Trailers say nothing that is needed here.
+        let Ok(data) = frame.into_data() else { continue };
+        if discarded > 0 || kept.len().saturating_add(data.len()) > BODY_BYTES_MAX {
+            discarded = discarded.saturating_add(data.len());
+            if discarded > DISCARDED_BYTES_MAX {
+                return Err(too_large());
+            }
+        } else {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if discarded > 0 { Err(too_large()) } else { Ok(kept.freeze()) }
+}
+
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// The client's `Idempotency-Key`, if there is one; an error if it cannot be used.
+fn repeat_key(parts: &Parts) -> Result<Option<String>, ()> {
+    let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().map_err(drop)?;
+    if (1..=REPEAT_KEY_MAX).contains(&key.len()) { Ok(Some(key.to_owned())) } else { Err(()) }
 }
 
 fn caller(shared: &Shared, configuration: &Configuration, parts: &Parts, params: &Params) -> Caller {

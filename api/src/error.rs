@@ -15,7 +15,10 @@ pub(crate) const UNNUMBERED: i32 = -311;
 #[must_use]
 pub const fn code(refusal: &Refusal) -> i32 {
     match refusal {
-        Refusal::InvalidParameter { .. } | Refusal::Unsupported { .. } | Refusal::Other(_) => UNNUMBERED,
+        Refusal::InvalidParameter { .. }
+        | Refusal::Unsupported { .. }
+        | Refusal::KeyReused(_)
+        | Refusal::Other(_) => UNNUMBERED,
         Refusal::TokenTypeMismatch { .. } => 10,
         Refusal::Usage(_) => 77,
         Refusal::SeedGivenAndGenerated => 344,
@@ -155,6 +158,7 @@ mod tests {
             (Refusal::AmbiguousUser(text()), 1205),
             (Refusal::NoSelection, 1212),
             (Refusal::Unsupported { operation: "setPin", token_type: "HMAC" }, -311),
+            (Refusal::KeyReused(60), -311),
             (Refusal::Other(text()), -311),
             (Refusal::NotAllowed(text()), 410),
             (Refusal::TooManyTokens(text()), 411),

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use auth::client::{InvalidNetwork, Network};
-pub use server::{Tls, TlsError, serve};
+pub use server::{Serving, Tls, TlsError, serve};
 pub use settings::{ApiSettings, BODY_BYTES_MAX};
 
 /// What the web API is made of.

@@ -1,14 +1,22 @@
 //! Serving connections: HTTP/1.1 with keep-alive, in clear or over TLS, until told to stop.
 //!
 //! A slow client costs a task, never the accept loop: handshakes, heads and bodies have their own time limits.
+//!
+//! Stopping loses no request. A server that closes a kept connection may cross with the next request on it, and the
+//! client cannot know whether that one was read. So every reply first asks its client to close ([`Serving::Leaving`]);
+//! then nothing new is accepted, what waits in the accept queue is served, and only connections that have been silent
+//! for a while after that are closed from this side.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,8 +37,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long open requests are waited for at the end; longer than a commit takes at most.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connections that are silent may still send a request once nothing new is accepted.
+const LINGER: Duration = Duration::from_millis(300);
 /// Pause after a failed accept (too many open files), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const CONNECTIONS_MAX: usize = 16_384;
 const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -79,39 +90,68 @@ impl Tls {
     }
 }
 
-/// Serves connections until `shutdown` is ready, then lets open requests finish.
+/// How connections are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// New connections are accepted, and connections are kept.
+    Normal,
+    /// New connections are accepted; each reply says that its connection is closed afterwards, so that clients go
+    /// elsewhere.
+    Leaving,
+    /// Nothing new is accepted, open requests are finished.
+    Stopped,
+}
+
+/// Serves connections until told to stop, then lets open requests finish. The sender going away means stop.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     router: Router,
-    shutdown: impl Future<Output = ()>,
+    serving: watch::Receiver<Serving>,
 ) {
-    let (stop, stopping) = watch::channel(false);
+    let (close, closing) = watch::channel(false);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = accept(&listener, &permits) => accepted,
-            Some(_) = connections.join_next() => continue,
-        };
-        let Some((stream, peer, permit)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
+    let start = |connections: &mut JoinSet<()>, (stream, peer, permit): Accepted| {
+        let (tls, router) = (tls.clone(), router.clone());
+        let phase = Phase { serving: serving.clone(), closing: closing.clone() };
         connections.spawn(async move {
-            connection(stream, peer, tls, router, stopping).await;
+            connection(stream, peer, tls, router, phase).await;
             drop(permit);
         });
+    };
+    let mut stopping = serving.clone();
+    let mut stop = std::pin::pin!(async { drop(stopping.wait_for(|now| *now == Serving::Stopped).await) });
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &permits) => match accepted {
+                Some(accepted) => start(&mut connections, accepted),
+                None => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    // Their clients believe to be connected.
+    while let Some(accepted) = waiting(&listener, &permits).await {
+        start(&mut connections, accepted);
     }
     drop(listener);
-    stop.send_replace(true);
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let mut drained = std::pin::pin!(async { while connections.join_next().await.is_some() {} });
+    if tokio::time::timeout(LINGER, &mut drained).await.is_ok() {
+        return;
+    }
+    close.send_replace(true);
     if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
         tracing::warn!("requests were still open when the web API stopped");
     }
+}
+
+/// What a connection follows.
+#[derive(Clone)]
+struct Phase {
+    serving: watch::Receiver<Serving>,
+    closing: watch::Receiver<bool>,
 }
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
@@ -128,34 +168,47 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Acce
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<Tls>,
-    router: Router,
-    stopping: watch::Receiver<bool>,
-) {
+/// A connection from the accept queue, if there is one.
+async fn waiting(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Accepted> {
+    let permit = permits.clone().try_acquire_owned().ok()?;
+    let accepted = poll_fn(|context| match listener.poll_accept(context) {
+        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+        Poll::Pending => Poll::Ready(None),
+    });
+    accepted.await.map(|(stream, peer)| (stream, peer, permit))
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, router: Router, phase: Phase) {
     // Replies are small and written at once; waiting for more would only delay them.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     match tls {
-        None => http(stream, peer, router, stopping).await,
+        None => http(stream, peer, router, phase).await,
         Some(Tls(acceptor)) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, peer, router, stopping).await,
+            Ok(Ok(stream)) => http(stream, peer, router, phase).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake timed out"),
         },
     }
 }
 
-async fn http<S>(stream: S, peer: SocketAddr, router: Router, mut stopping: watch::Receiver<bool>)
+async fn http<S>(stream: S, peer: SocketAddr, router: Router, phase: Phase)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Phase { serving, mut closing } = phase;
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        let reply = router.clone().oneshot(request.map(axum::body::Body::new));
+        let serving = serving.clone();
+        async move {
+            let mut reply = reply.await?;
+            if *serving.borrow() != Serving::Normal {
+                reply.headers_mut().insert(CONNECTION, CLOSE);
+            }
+            Ok::<_, Infallible>(reply)
+        }
     });
     let mut server = http1::Builder::new();
     server
@@ -167,7 +220,7 @@ where
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     let result = tokio::select! {
         result = &mut connection => result,
-        () = async { drop(stopping.wait_for(|stop| *stop).await) } => {
+        () = async { drop(closing.wait_for(|close| *close).await) } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

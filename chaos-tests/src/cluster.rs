@@ -243,6 +243,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// Asks a node to stop (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// If it does not run, is not gone in time, or did not end well.
+    pub async fn terminate(&mut self, id: u64) -> Result<()> {
+        let pid = self.node(id)?.pid.with_context(|| format!("node {id} does not run"))?;
+        process::signal(Signal::Terminate, &[pid])?;
+        let gone = || async { (!process::is_alive(pid)).then_some(()) };
+        wait::until("the node to stop", START_LIMIT, gone).await?;
+        self.history.down(id);
+        let node = self.node_mut(id)?;
+        node.pid = None;
+        if let Some(mut child) = node.own.take() {
+            let status = child.wait()?;
+            anyhow::ensure!(status.success(), "node {id} ended with {status} after SIGTERM");
+        }
+        Ok(())
+    }
+
     /// Freezes a node (SIGSTOP).
     ///
     /// # Errors

@@ -74,6 +74,24 @@ impl Load {
         });
     }
 
+    /// Like [`Load::logins`], but each login is repeated under its `Idempotency-Key` until there is an answer.
+    pub fn insistent_logins(&mut self, tokens: Vec<Token>, sites: &[Site]) {
+        let (stop, sites, done) = (self.stop.clone(), sites.to_vec(), self.done.clone());
+        self.workers.spawn(async move {
+            let mut turn = sites.iter().cycle();
+            for counter in 0.. {
+                for token in &tokens {
+                    let Some(site) = turn.next() else { return };
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    site.insistent_login(token, counter).await;
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
     /// Users whose OTP is sent to every site at once; the first token's turn comes again after the last one's.
     pub fn simultaneous_logins(&mut self, tokens: Vec<Token>, sites: &[Site]) {
         let (stop, sites, done) = (self.stop.clone(), sites.to_vec(), self.done.clone());

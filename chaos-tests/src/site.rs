@@ -9,9 +9,13 @@ use tessera_client::{CheckRequest, Client, ClientError, InitRequest, Secret, Sho
 
 use crate::history::{Attempt, Enrolment, History, Outcome, Sent};
 use crate::oracle::{Kind, Token};
+use crate::wait;
 
 /// Longer than the server's commit timeout of 5 s, so that an answer which is late but comes is seen.
 pub const PATIENCE: Duration = Duration::from_secs(12);
+
+/// Between two attempts of a client that insists on an answer.
+const PAUSE_BEFORE_REPEATING: Duration = Duration::from_millis(50);
 
 /// What an administrator sees of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,27 @@ impl Site {
     /// Sends the OTP of a counter.
     pub async fn login(&self, token: &Token, counter: u64) -> Outcome {
         self.check(token, Sent::Right(counter), token.otp(counter)).await
+    }
+
+    /// Sends the OTP of a counter, and again under the same `Idempotency-Key` until there is an answer.
+    pub async fn insistent_login(&self, token: &Token, counter: u64) -> Outcome {
+        let started = self.history.now();
+        let request = CheckRequest {
+            idempotency_key: Some(format!("{}-{counter}", token.serial)),
+            ..CheckRequest::serial(token.serial.clone(), token.otp(counter))
+        };
+        let outcome = loop {
+            let outcome = outcome(self.client.check_s(&request).await);
+            let answered = matches!(outcome, Outcome::Accepted | Outcome::Refused | Outcome::Strange(_));
+            if answered || self.history.now().saturating_sub(started) > PATIENCE {
+                break outcome;
+            }
+            wait::pause(PAUSE_BEFORE_REPEATING).await;
+        };
+        let (serial, sent, node) = (token.serial.clone(), Sent::Right(counter), self.node);
+        let ended = self.history.now();
+        self.history.attempt(Attempt { serial, sent, node, started, ended, outcome: outcome.clone() });
+        outcome
     }
 
     /// Sends digits that are no OTP.

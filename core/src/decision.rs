@@ -128,6 +128,9 @@ pub enum Refusal {
         /// The token type.
         token_type: &'static str,
     },
+    /// The client's `Idempotency-Key` stands for another request.
+    #[error("the Idempotency-Key was used for another request within the last {0} seconds")]
+    KeyReused(u32),
     /// Everything without a number of its own.
     #[error("{0}")]
     Other(String),

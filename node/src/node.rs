@@ -273,6 +273,11 @@ impl Node {
         self.inner.stopping.send_replace(true);
     }
 
+    /// Hands leadership to another node if this one leads. A failure is logged; [`Node::shutdown`] tries again.
+    pub async fn hand_over(&self) {
+        self.store().hand_over().await;
+    }
+
     /// Stops the node: hands over leadership, flushes, closes. The front ends must have been stopped before.
     pub async fn shutdown(&self) {
         self.announce_shutdown();

@@ -429,13 +429,18 @@ impl Store {
         }
     }
 
-    /// Stops the node: hands over leadership if it leads, stops Raft and closes the disk.
-    pub async fn shutdown(&self) {
+    /// Hands leadership to the voter with the most complete log if this node leads. A failure is logged.
+    pub async fn hand_over(&self) {
         if let Some(target) = self.successor()
             && let Err(error) = self.transfer_leadership(target).await
         {
-            tracing::warn!(target, error = %error, "stopping without a hand-over");
+            tracing::warn!(target, error = %error, "leadership was not handed over");
         }
+    }
+
+    /// Stops the node: hands over leadership if it leads, stops Raft and closes the disk.
+    pub async fn shutdown(&self) {
+        self.hand_over().await;
         self.kill().await;
     }
 

@@ -439,6 +439,7 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> HistoryErro
 
 type Opened = (sled::Db, HistoryReader, sled::Tree);
 
+#[expect(clippy::disallowed_methods, reason = "opening blocks on the disk anyway, and has a thread for that")]
 fn open_when_unlocked(dir: &Path) -> Result<Opened, HistoryError> {
     let started = Instant::now();
     loop {

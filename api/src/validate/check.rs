@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tessera_core::decide::validate::Check;
 
+use super::once::{self, Checked};
 use super::verdict::{QrWish, no, render};
 use crate::call::Call;
 use crate::error::Failure;
@@ -16,11 +17,11 @@ const OWN: [&str; 9] =
 pub(crate) async fn check(mut call: Call) -> Result<Reply, Failure> {
     let request = read(&mut call);
     let qr = QrWish::read(&call.params);
-    match call.run(request).await {
-        Ok(verdict) => Ok(render(&verdict, qr.as_ref())),
-        Err(Failure::Refused { .. }) => Ok(no()),
-        Err(other) => Err(other),
-    }
+    Ok(match once::run(&mut call, request).await? {
+        Checked::Verdict(verdict) => render(&verdict, qr.as_ref()),
+        Checked::Refused => no(),
+        Checked::Reply(reply) => reply,
+    })
 }
 
 /// The request as `check` and `simplecheck` read it.

@@ -3,6 +3,7 @@
 use tessera_core::decide::validate::CheckSerial;
 
 use super::check::options;
+use super::once::{self, Checked};
 use super::verdict::{QrWish, render};
 use crate::call::Call;
 use crate::error::Failure;
@@ -21,9 +22,9 @@ pub(crate) async fn check_s(mut call: Call) -> Result<Reply, Failure> {
         options: options(&call),
     };
     let qr = QrWish::read(&call.params);
-    match call.run(request).await {
-        Ok(verdict) => Ok(render(&verdict, qr.as_ref())),
-        Err(Failure::Refused { .. }) => Ok(third_shape()),
-        Err(other) => Err(other),
-    }
+    Ok(match once::run(&mut call, request).await? {
+        Checked::Verdict(verdict) => render(&verdict, qr.as_ref()),
+        Checked::Refused => third_shape(),
+        Checked::Reply(reply) => reply,
+    })
 }

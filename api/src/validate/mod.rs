@@ -5,5 +5,6 @@ pub(crate) mod check;
 pub(crate) mod check_s;
 pub(crate) mod constant;
 mod detail;
+mod once;
 pub(crate) mod simplecheck;
 mod verdict;

@@ -4,6 +4,7 @@
 use tessera_core::decide::validate::Verdict;
 
 use super::check;
+use super::once::{self, Checked};
 use super::verdict::prompt;
 use crate::call::Call;
 use crate::error::Failure;
@@ -14,11 +15,11 @@ const REJECTED: &str = ":-(";
 
 pub(crate) async fn simplecheck(mut call: Call) -> Result<Reply, Failure> {
     let request = check::read(&mut call);
-    match call.run(request).await {
-        Ok(verdict) => Ok(render(&verdict)),
-        Err(Failure::Refused { .. }) => Ok(Reply::html(REJECTED).ending(Ending::Rejected)),
-        Err(other) => Err(other),
-    }
+    Ok(match once::run(&mut call, request).await? {
+        Checked::Verdict(verdict) => render(&verdict),
+        Checked::Refused => Reply::html(REJECTED).ending(Ending::Rejected),
+        Checked::Reply(reply) => reply,
+    })
 }
 
 fn render(verdict: &Verdict) -> Reply {

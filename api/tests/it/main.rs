@@ -4,6 +4,7 @@
 
 mod admin;
 mod health;
+mod https;
 mod server;
 mod system;
 mod transport;

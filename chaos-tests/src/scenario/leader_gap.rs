@@ -10,7 +10,7 @@ use crate::history::{Outcome, Record};
 use crate::invariant;
 use crate::load::{self, Load};
 use crate::oracle::{Kind, Token};
-use crate::scenario::{self, Figures};
+use crate::scenario::{self, Figures, longest_gap};
 use crate::wait;
 
 const CONNECTIONS: usize = 64;
@@ -74,24 +74,6 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     let listing = invariant::liveness::check(&sites, "gap", choices).await?;
     let record = cluster.history().record();
     invariant::none("nothing_lost", &invariant::nothing_lost::violations(&record, &listing))
-}
-
-/// The longest time between two successes one after the other, from a moment on.
-fn longest_gap(record: &Record, from: Duration) -> Duration {
-    let mut successes: Vec<Duration> = record
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.outcome == Outcome::Accepted && attempt.ended >= from)
-        .map(|attempt| attempt.ended)
-        .collect();
-    successes.push(from);
-    successes.sort();
-    successes
-        .iter()
-        .zip(successes.iter().skip(1))
-        .map(|(one, next)| next.saturating_sub(*one))
-        .max()
-        .unwrap_or(Duration::MAX)
 }
 
 /// The longest that anybody who got in had waited, from a moment on.

@@ -4,15 +4,18 @@
 pub mod all_killed;
 pub mod damaged_directory;
 pub mod frozen_follower;
+pub mod insistent;
 pub mod killed_while_writing;
 pub mod leader_gap;
 pub mod leader_killed;
 pub mod no_majority;
 pub mod rolled_back;
+pub mod rolling_restart;
 pub mod simultaneous;
 
 use std::fmt::Write as _;
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -71,6 +74,24 @@ where
         Ok(()) => Ok(figures),
         Err(error) => Err(error.context(format!("{figures}\n{}", cluster.logs()))),
     }
+}
+
+/// The longest time between two successes one after the other, from a moment on.
+pub(crate) fn longest_gap(record: &Record, from: Duration) -> Duration {
+    let mut successes: Vec<Duration> = record
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.outcome == Outcome::Accepted && attempt.ended >= from)
+        .map(|attempt| attempt.ended)
+        .collect();
+    successes.push(from);
+    successes.sort();
+    successes
+        .iter()
+        .zip(successes.iter().skip(1))
+        .map(|(one, next)| next.saturating_sub(*one))
+        .max()
+        .unwrap_or(Duration::MAX)
 }
 
 /// Runs a future on a runtime like the ones the product's clients have.

@@ -4,10 +4,11 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tessera_api::{Api, ApiSettings, Network, Tls};
+use tessera_api::{Api, ApiSettings, Network, Serving, Tls};
 use tessera_node::{Node, NodeConfig, telemetry, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -20,7 +21,7 @@ use crate::output;
 #[command(after_help = "Examples:\n  tessera server --config /etc/tessera/node.toml --check-config\n  \
     tessera server --config /etc/tessera/node.toml\n\n\
     Every key of the file can be given in the environment: TESSERA_HTTP_LISTEN for `listen` in [http].\n\
-    SIGTERM and SIGINT stop the node: open requests are finished and leadership is handed over.")]
+    SIGTERM stops the node without a failed request: leadership is handed over, clients are sent elsewhere for\n    `drain_seconds`, open requests are finished. SIGINT, or a second SIGTERM, skips the waiting.")]
 pub(crate) struct Server {
     /// The node's configuration file
     #[arg(long, value_name = "FILE")]
@@ -62,28 +63,31 @@ fn check(path: &std::path::Path, config: &NodeConfig) -> anyhow::Result<()> {
 }
 
 async fn serve(config: NodeConfig, stop_with_parent: bool) -> anyhow::Result<()> {
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     let https = https(&config)?;
     let settings = settings(&config)?;
-    let listen = config.http.listen;
+    let (listen, drain) = (config.http.listen, config.http.drain);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let node = Node::start(config).await?;
     tracing::info!(node.id = node.config().node.id, http.listen = %listener.local_addr()?, "node started");
     let router = tessera_api::router(Api { node: node.clone(), settings })?;
-    let (stop, mut stopping) = watch::channel(false);
-    let web = tokio::spawn(tessera_api::serve(listener, https, router, async move {
-        // An error means that the sender is gone, which is a reason to stop as well.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    }));
+    let (phase, serving) = watch::channel(Serving::Normal);
+    let web = tokio::spawn(tessera_api::serve(listener, https, router, serving));
     let reason = signals.wait(stop_with_parent, &node).await;
     tracing::info!(reason = %reason.name(), "node is stopping");
     node.announce_shutdown();
-    stop.send_replace(true);
+    if let Reason::Terminated = reason {
+        // While this node still serves, so that its clients notice nothing of the hand-over.
+        node.hand_over().await;
+        phase.send_replace(Serving::Leaving);
+        signals.impatient_or(drain).await;
+    }
+    phase.send_replace(Serving::Stopped);
     let web = web.await;
     node.shutdown().await;
     web.context("the web server failed")?;
     match reason {
-        Reason::Asked(_) => {
+        Reason::Terminated | Reason::Asked(_) => {
             tracing::info!("node stopped");
             Ok(())
         }
@@ -107,8 +111,8 @@ fn settings(config: &NodeConfig) -> anyhow::Result<ApiSettings> {
     Ok(ApiSettings {
         trusted_proxies: proxies.context("http.trusted_proxies")?,
         cookie_secure: session.cookie_secure,
-        session_lifetime: std::time::Duration::from_secs(session.lifetime_seconds),
-        session_refresh: std::time::Duration::from_secs(session.refresh_seconds),
+        session_lifetime: Duration::from_secs(session.lifetime_seconds),
+        session_refresh: Duration::from_secs(session.refresh_seconds),
         // The node's own answer to a slow cluster comes first.
         request_timeout: config.cluster.commit_timeout.saturating_mul(4),
         ..ApiSettings::default()
@@ -117,6 +121,9 @@ fn settings(config: &NodeConfig) -> anyhow::Result<ApiSettings> {
 
 /// Why a node stops.
 enum Reason {
+    /// SIGTERM: there is time to send clients elsewhere.
+    Terminated,
+    /// At once.
     Asked(&'static str),
     Failed(anyhow::Error),
 }
@@ -124,6 +131,7 @@ enum Reason {
 impl Reason {
     fn name(&self) -> String {
         match self {
+            Self::Terminated => "SIGTERM".to_owned(),
             Self::Asked(who) => (*who).to_owned(),
             Self::Failed(error) => error.to_string(),
         }
@@ -140,7 +148,16 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn wait(mut self, stop_with_parent: bool, node: &Node) -> Reason {
+    /// Waits for a while, or until a second signal.
+    async fn impatient_or(&mut self, time: Duration) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    async fn wait(&mut self, stop_with_parent: bool, node: &Node) -> Reason {
         let orphaned = async {
             if stop_with_parent {
                 end_of_input().await;
@@ -149,7 +166,7 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => Reason::Asked("SIGTERM"),
+            _ = self.terminate.recv() => Reason::Terminated,
             _ = self.interrupt.recv() => Reason::Asked("SIGINT"),
             () = orphaned => Reason::Asked("parent process gone"),
             fatal = node.failure() => Reason::Failed(fatal.into()),

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Context;
 use super::login::detail;
 use super::policies::{Who, is_set, known_owner, value};
@@ -18,8 +20,8 @@ use crate::policy::value::words;
 use crate::policy::{Identity, Scope};
 use crate::user::{RealmName, Serial};
 
-/// What a client is told about a login beside the verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a client is told about a login beside the verdict. Kept as JSON with the answer to a repeatable request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoginDetail {
     /// Who logged in, with which token.
     Success(SuccessDetail),
@@ -28,7 +30,7 @@ pub enum LoginDetail {
 }
 
 /// The members of `detail` after a successful login (reference http-api 7.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuccessDetail {
     /// The realm of the user.
     pub realm: Option<String>,

@@ -17,6 +17,7 @@ mod last_access;
 pub mod lifecycle;
 pub mod limits;
 mod login;
+pub mod once;
 pub mod pin;
 mod policies;
 pub mod policy;

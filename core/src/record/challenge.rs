@@ -1,7 +1,9 @@
-//! Records that expire: challenges and revoked sessions.
+//! Records that expire: challenges, revoked sessions, replies kept for repeated requests.
 
 use serde::{Deserialize, Serialize};
 
+use super::token::TokenType;
+use crate::secret::PinHash;
 use crate::time::UnixMillis;
 use crate::user::{Serial, TransactionId};
 
@@ -35,6 +37,40 @@ pub struct ChallengeV1 {
 pub struct RevocationV1 {
     /// The end of the session token; afterwards it is refused anyway.
     pub expires_at: UnixMillis,
+}
+
+/// The answer to a check that its client may ask again (`Idempotency-Key`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyV1 {
+    /// Keyed hash of the request, so that the answer is given to no other one.
+    pub request: PinHash,
+    /// When the record may be removed; from then on it is not used.
+    pub expires_at: UnixMillis,
+    /// Whether the login was accepted.
+    pub accepted: bool,
+    /// Lengths of PIN and OTP in the order they were sent, if the client wanted them.
+    pub auth_info: Option<Vec<(Box<str>, u32)>>,
+    /// The root transaction, if several tokens were challenged.
+    pub root: Option<TransactionId>,
+    /// The tokens that were challenged.
+    pub challenges: Vec<ChallengedV1>,
+    /// What policies let the client know besides, as JSON text.
+    pub detail: Option<Box<str>>,
+}
+
+/// What a client was told about one challenged token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengedV1 {
+    /// The id to be answered.
+    pub transaction_id: TransactionId,
+    /// Prompt, or payload for the authenticator.
+    pub message: Box<str>,
+    /// The token.
+    pub serial: Serial,
+    /// Its type.
+    pub token_type: TokenType,
+    /// Its description.
+    pub description: Box<str>,
 }
 
 /// The root of a transaction id: what stands before the dot (reference tokens 7.2).

@@ -17,7 +17,7 @@ use crate::user::{
     AdminLogin, Owner, PolicyName, RealmName, ResolverName, Serial, SettingKey, TransactionId,
 };
 
-pub use challenge::{ChallengeV1, RevocationV1};
+pub use challenge::{ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
@@ -45,6 +45,8 @@ pub enum Key {
     Revocation(Arc<str>),
     /// A secret of the cluster itself, by name.
     ClusterSecret(Arc<str>),
+    /// The answer to a request that may be repeated, by a hash of who asked and the key the client gave it.
+    Reply(Arc<str>),
     /// A policy.
     Policy(PolicyName),
 }
@@ -70,6 +72,8 @@ pub enum Record {
     Revocation(RevocationV1),
     /// Under [`Key::ClusterSecret`].
     ClusterSecret(Arc<ClusterSecretV1>),
+    /// Under [`Key::Reply`].
+    Reply(Arc<ReplyV1>),
     /// Under [`Key::Policy`].
     Policy(Arc<PolicyV1>),
 }
@@ -123,9 +127,14 @@ impl Record {
                 vec![IndexKey::Configuration]
             }
             (Self::Admin(_), _) => vec![IndexKey::Admins],
-            (Self::Usage(_) | Self::Challenge(_) | Self::Revocation(_) | Self::ClusterSecret(_), _) => {
-                Vec::new()
-            }
+            (
+                Self::Usage(_)
+                | Self::Challenge(_)
+                | Self::Revocation(_)
+                | Self::ClusterSecret(_)
+                | Self::Reply(_),
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -135,6 +144,7 @@ impl Record {
         match self {
             Self::Challenge(challenge) => Some(challenge.expires_at),
             Self::Revocation(revocation) => Some(revocation.expires_at),
+            Self::Reply(reply) => Some(reply.expires_at),
             Self::Token(_)
             | Self::Usage(_)
             | Self::Realm(_)

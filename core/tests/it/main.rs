@@ -13,6 +13,7 @@ mod enroll;
 mod oath;
 mod policies;
 mod property;
+mod repeat;
 mod resync;
 #[path = "../../src/test_state.rs"]
 mod state;

@@ -45,6 +45,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("http.private_key_file", Kind::Text),
     ("http.trusted_proxies", Kind::List),
     ("http.threads", Kind::Number),
+    ("http.drain_seconds", Kind::Number),
     ("session.lifetime_seconds", Kind::Number),
     ("session.refresh_seconds", Kind::Number),
     ("session.cookie_secure", Kind::Switch),
@@ -138,6 +139,8 @@ pub struct HttpSection {
     pub trusted_proxies: Vec<String>,
     /// Threads of the HTTP runtime; 0 for one per processor.
     pub threads: usize,
+    /// How long a node that was told to stop (SIGTERM) sends its clients elsewhere before it stops accepting.
+    pub drain: Duration,
 }
 
 /// The files for HTTPS.
@@ -417,8 +420,11 @@ fn read_http(reader: &mut Reader<'_>, advertise: &str) -> HttpSection {
     }
     let mut threads = 0;
     reader.set_within("http.threads", &mut threads, 0..=1024);
+    let mut drain = 3;
+    reader.set_within("http.drain_seconds", &mut drain, 0..=600);
+    let drain = Duration::from_secs(drain);
     let url = url.unwrap_or_else(|| format!("{scheme}://{host}:{}", listen.port()));
-    HttpSection { listen, url, tls, trusted_proxies, threads }
+    HttpSection { listen, url, tls, trusted_proxies, threads, drain }
 }
 
 fn is_network(text: &str) -> bool {

@@ -118,7 +118,7 @@ fn a_directory_whose_holder_is_about_to_end_is_waited_for() {
     let (dir, history) = stored(3);
     let path = dir.path().join("history");
     let holder = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::park_timeout(Duration::from_millis(200));
         drop(history);
     });
     let reopened = History::open(&path).unwrap();

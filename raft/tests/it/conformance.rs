@@ -1,109 +1,22 @@
-//! openraft's own storage suite on the log store.
-//!
-//! The suite needs a state machine too. The one here keeps only what the suite looks at; its snapshots are real files
-//! without records.
+//! openraft's own storage suite on the log store and the state machine.
 
 use std::{fmt::Debug, ops::RangeBounds};
 
 use openraft::{
-    Entry, EntryPayload, LogId, LogState, OptionalSend, RaftLogReader, RaftSnapshotBuilder, Snapshot,
-    SnapshotMeta, StorageError, StoredMembership, Vote,
-    storage::{LogFlushed, RaftLogStorage, RaftStateMachine},
+    Entry, EntryPayload, LogId, LogState, OptionalSend, RaftLogReader, StorageError, Vote,
+    storage::{LogFlushed, RaftLogStorage},
     testing::{StoreBuilder, Suite},
 };
 use tempfile::TempDir;
 use tessera_raft::{
-    codec::MembershipV1,
     log_store::{LogReader, LogStore},
-    snapshot::{SnapshotDir, SnapshotFile, SnapshotHeader, StoredLogId},
-    type_config::{BatchReply, ClusterId, Membership, NodeInfo, TypeConfig},
+    snapshot::SnapshotDir,
+    state_store::StateStore,
+    type_config::{ClusterId, Membership, NodeInfo, TypeConfig},
     wal::WalConfig,
 };
 
 const CLUSTER: ClusterId = ClusterId(1);
-
-type Stored = StoredMembership<u64, NodeInfo>;
-type Meta = SnapshotMeta<u64, NodeInfo>;
-
-#[derive(Clone)]
-struct TinyStateMachine {
-    applied: Option<LogId<u64>>,
-    membership: Stored,
-    dir: SnapshotDir,
-}
-
-fn meta(file: &SnapshotFile) -> Meta {
-    let header = &file.header;
-    let membership = Membership::from(header.membership.clone());
-    SnapshotMeta {
-        last_log_id: header.last_log_id.map(LogId::from),
-        last_membership: StoredMembership::new(header.membership_log_id.map(LogId::from), membership),
-        snapshot_id: file.id(),
-    }
-}
-
-impl RaftSnapshotBuilder<TypeConfig> for TinyStateMachine {
-    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError<u64>> {
-        let header = SnapshotHeader {
-            cluster: CLUSTER,
-            last_log_id: self.applied.map(StoredLogId::from),
-            membership_log_id: self.membership.log_id().map(StoredLogId::from),
-            membership: MembershipV1::from(self.membership.membership()),
-            ..SnapshotHeader::default()
-        };
-        let file = self.dir.begin(header).unwrap().finish().unwrap();
-        Ok(Snapshot { meta: meta(&file), snapshot: Box::new(file) })
-    }
-}
-
-impl RaftStateMachine<TypeConfig> for TinyStateMachine {
-    type SnapshotBuilder = Self;
-
-    async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, Stored), StorageError<u64>> {
-        Ok((self.applied, self.membership.clone()))
-    }
-
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<BatchReply>, StorageError<u64>>
-    where
-        I: IntoIterator<Item = Entry<TypeConfig>> + OptionalSend,
-        I::IntoIter: OptionalSend,
-    {
-        let apply_one = |entry: Entry<TypeConfig>| {
-            self.applied = Some(entry.log_id);
-            if let EntryPayload::Membership(membership) = entry.payload {
-                self.membership = StoredMembership::new(Some(entry.log_id), membership);
-            }
-            BatchReply::default()
-        };
-        Ok(entries.into_iter().map(apply_one).collect())
-    }
-
-    async fn get_snapshot_builder(&mut self) -> Self {
-        self.clone()
-    }
-
-    async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotFile>, StorageError<u64>> {
-        Ok(Box::default())
-    }
-
-    async fn install_snapshot(
-        &mut self,
-        meta: &Meta,
-        snapshot: Box<SnapshotFile>,
-    ) -> Result<(), StorageError<u64>> {
-        let mut receiver = self.dir.receive().unwrap();
-        receiver.push(&std::fs::read(&snapshot.path).unwrap()).unwrap();
-        receiver.finish().unwrap();
-        self.applied = meta.last_log_id;
-        self.membership = meta.last_membership.clone();
-        Ok(())
-    }
-
-    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError<u64>> {
-        let newest = self.dir.newest().unwrap();
-        Ok(newest.map(|file| Snapshot { meta: meta(&file), snapshot: Box::new(file) }))
-    }
-}
 
 /// The log store, fed by the suite.
 ///
@@ -184,14 +97,14 @@ struct Builder {
     segment_bytes: u64,
 }
 
-impl StoreBuilder<TypeConfig, SuiteLog, TinyStateMachine, TempDir> for Builder {
-    async fn build(&self) -> Result<(TempDir, SuiteLog, TinyStateMachine), StorageError<u64>> {
+impl StoreBuilder<TypeConfig, SuiteLog, StateStore, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, SuiteLog, StateStore), StorageError<u64>> {
         let temporary = tempfile::tempdir().unwrap();
         let config =
             WalConfig { segment_bytes: self.segment_bytes, ..WalConfig::new(temporary.path(), CLUSTER, 0) };
         let log = LogStore::open(config).unwrap();
         let dir = SnapshotDir::open(&temporary.path().join("snapshots"), CLUSTER).unwrap();
-        let machine = TinyStateMachine { applied: None, membership: StoredMembership::default(), dir };
+        let machine = StateStore::open(dir, Box::new(|_| {})).unwrap();
         Ok((temporary, SuiteLog(log), machine))
     }
 }

@@ -1,3 +1,4 @@
 mod check;
 mod check_s;
+mod repeat;
 mod simplecheck;
