@@ -234,13 +234,11 @@ fn answer(reply: Reply) -> Result<PolicyAnswer, ClientError> {
         policy: Value,
     }
     let Answer { allowed, policy } = reply.into_value()?;
-    Ok(match policy {
-        Value::String(note) => PolicyAnswer { allowed, policies: Vec::new(), note: Some(note) },
-        other => {
-            let by_name = serde_json::from_value(other).unwrap_or_default();
-            PolicyAnswer { allowed, policies: policies(by_name), note: None }
-        }
-    })
+    if let Value::String(note) = policy {
+        return Ok(PolicyAnswer { allowed, policies: Vec::new(), note: Some(note) });
+    }
+    let by_name = serde_json::from_value(policy).unwrap_or_default();
+    Ok(PolicyAnswer { allowed, policies: policies(by_name), note: None })
 }
 
 fn policies(by_name: BTreeMap<String, Policy>) -> Vec<Policy> {

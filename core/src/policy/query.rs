@@ -115,6 +115,9 @@ pub struct Match<'s> {
     pub client: Option<Class>,
 }
 
+/// How closely a policy matches in one column.
+type ClassOf = fn(&Match<'_>) -> Option<Class>;
+
 /// Which of the matching policies count (reference policies 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
@@ -304,7 +307,7 @@ impl PolicySet {
             };
             explained.push((policy.clone(), verdict));
         }
-        let stages: [(Column, fn(&Match<'_>) -> Option<Class>); 3] = [
+        let stages: [(Column, ClassOf); 3] = [
             (Column::User, |found| found.user),
             (Column::Realm, |found| found.realm),
             (Column::Client, |found| found.client),

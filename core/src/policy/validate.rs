@@ -35,8 +35,10 @@ pub enum InvalidAction {
     },
 }
 
-/// Checks the actions of a policy. A text or a set without value is refused in any case; whether an action exists and
-/// whether its value is right is checked only if `completely`, as the setting `policy_action_validation` says.
+/// Checks the actions of a policy.
+///
+/// A text or a set without value is refused in any case; whether an action exists and whether its value is right is
+/// checked only if `completely`, as the setting `policy_action_validation` says.
 ///
 /// # Errors
 /// [`InvalidAction`].
@@ -294,7 +296,7 @@ mod tests {
             let reason = lockout(others.iter().copied(), changed, remains);
             assert_eq!(reason, expected, "{} {}", changed.fields.action, changed.fields.user);
         }
-        let mut nowhere = writer.clone();
+        let mut nowhere = writer;
         nowhere.fields.realm = " ".into();
         assert_eq!(lockout([].iter().copied(), &nowhere, true), Some(Lockout::NoRealm));
     }

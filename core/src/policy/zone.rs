@@ -1,5 +1,7 @@
-//! The time zone policies are evaluated in, in the notation of POSIX (IEEE Std 1003.1, section 8.3, variable `TZ`), such as
-//! `CET-1CEST,M3.5.0,M10.5.0/3`. It contains its own rules, so that all nodes agree without a database of zones.
+//! The time zone policies are evaluated in, in the notation of POSIX.
+//!
+//! IEEE Std 1003.1, section 8.3, variable `TZ`: such as `CET-1CEST,M3.5.0,M10.5.0/3`. It contains its own rules, so that
+//! all nodes agree without a database of zones.
 
 use super::condition::time::Moment;
 use crate::calendar::DateTime;
@@ -34,7 +36,7 @@ struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Day {
     /// 1 to 365; 29 February is never counted.
-    WithoutLeapDay(u64),
+    Julian(u64),
     /// 0 to 365; 29 February is counted.
     OfYear(u64),
     /// The n-th day of the week in a month; 5 is the last.
@@ -98,7 +100,7 @@ impl Change {
         let leap = midnight(3)? - midnight(2)? == 29 * DAY;
         let day = match self.day {
             Day::OfYear(day) => midnight(1)? + days(day)?,
-            Day::WithoutLeapDay(day) => midnight(1)? + days(day - 1 + u64::from(leap && day > 59))?,
+            Day::Julian(day) => midnight(1)? + days(day - 1 + u64::from(leap && day > 59))?,
             Day::OfMonth { month, week, weekday } => {
                 let first = midnight(month)?;
                 let first_weekday = u64::try_from((first / DAY + 4) % 7).ok()?;
@@ -176,7 +178,7 @@ impl Rest<'_> {
             let legal = (1..=12).contains(&month) && (1..=5).contains(&week) && weekday <= 6;
             legal.then_some(Day::OfMonth { month, week, weekday })?
         } else if self.literal('J').is_some() {
-            Day::WithoutLeapDay(self.number().filter(|day| (1..=365).contains(day))?)
+            Day::Julian(self.number().filter(|day| (1..=365).contains(day))?)
         } else {
             Day::OfYear(self.number().filter(|day| *day <= 365)?)
         };

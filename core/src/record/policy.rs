@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A policy: seven texts as the administrator wrote them, except that secrets in `forward_server` are sealed
-/// (reference policies 1.1 and 8.1). What they mean, and what an empty one stands for, is worked out when the
+/// A policy: seven texts as the administrator wrote them (reference policies 1.1).
+///
+/// Only secrets in `forward_server` are replaced by their sealed form (8.1). What the texts mean, and what an empty one stands for, is worked out when the
 /// configuration is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyV1 {

@@ -75,10 +75,10 @@ actions! { GET_TOKEN in GetToken;
 }
 
 actions! { NOTIFICATION in Notification;
-    /// Who tells a user about a token enrolled automatically: email::<provider>. The token gets a random PIN.
+    /// Who tells a user about a token enrolled automatically: `email::<provider>`. The token gets a random PIN.
     AUTOENROLLMENT: Text = "autoenrollment";
-    /// Who tells a user about a new token: email::<provider>.
+    /// Who tells a user about a new token: `email::<provider>`.
     ENROLLMENT: Text = "enrollment";
-    /// Who tells a user about a new PIN: email::<provider>.
+    /// Who tells a user about a new PIN: `email::<provider>`.
     SET_PIN: Text = "setPin";
 }

@@ -9,8 +9,8 @@ use crate::policy::value::Words;
 type Text = Box<str>;
 
 actions! { DEFINITIONS in Authentication;
-    /// What stands in front of the OTP: the token's PIN (0, token_pin), the password of the user store (1, password),
-    /// nothing (2, only_otp), or anything (3, ignore_pin).
+    /// What stands in front of the OTP: the token's PIN (0, `token_pin`), the password of the user store (1, password),
+    /// nothing (2, `only_otp`), or anything (3, `ignore_pin`).
     OTPPIN: OtpPinMode = "otppin",
         OneOf(&["0", "1", "2", "3", "token_pin", "password", "only_otp", "ignore_pin"]);
     /// Users without any token log in with the password of the user store.
@@ -19,14 +19,14 @@ actions! { DEFINITIONS in Authentication;
     PASS_ON_NO_TOKEN: bool = "passOnNoToken";
     /// Token types, separated by blanks, that open a challenge when only the PIN is sent; '*' stands for all.
     CHALLENGE_RESPONSE: Text = "challenge_response";
-    /// Servers, separated by blanks, that decide instead of this one: radius://host:port/?secret=..., http:// or https://
+    /// Servers, separated by blanks, that decide instead of this one: `radius://host:port/?secret=...`, http:// or https://
     /// URLs. The secret is stored encrypted and shown as encsecret.
     FORWARD_SERVER: Text = "forward_server";
     /// Only requests of users without any token are forwarded.
     FORWARD_ON_NO_TOKEN: bool = "forward_on_no_token";
-    /// The URL an OCRA2 app sends its answer to; further URLs as qrtanurl.<id>.
+    /// The URL an OCRA2 app sends its answer to; further URLs as `qrtanurl.<id>`.
     QRTANURL: Text = "qrtanurl";
-    /// The URL an OCRA2 app sends the confirmation of its roll-out to; further URLs as qrtanurl_init.<id>.
+    /// The URL an OCRA2 app sends the confirmation of its roll-out to; further URLs as `qrtanurl_init.<id>`.
     QRTANURL_INIT: Text = "qrtanurl_init";
     /// Token types, separated by blanks, for which data for offline use is handed out.
     SUPPORT_OFFLINE: Words = "support_offline", Parts(&["qr", "u2f", "forward", "fido2"]);
@@ -46,7 +46,7 @@ actions! { MESSAGES in Authentication;
     AUTOSMS: bool = "autosms";
     /// A check by serial may trigger an SMS without the PIN, by the parameter 'challenge'.
     TRIGGER_SMS: bool = "trigger_sms";
-    /// Text of an SMS, with the placeholders <otp>, <serial> and <transactionid>.
+    /// Text of an SMS, with the placeholders `<otp>`, `<serial>` and `<transactionid>`.
     SMSTEXT: Text = "smstext";
     /// The request may not replace the text of an SMS.
     ENFORCE_SMSTEXT: bool = "enforce_smstext";
@@ -56,7 +56,7 @@ actions! { MESSAGES in Authentication;
     SMS_DYNAMIC_MOBILE_NUMBER: bool = "sms_dynamic_mobile_number";
     /// The e-mail provider.
     EMAIL_PROVIDER: Text = "email_provider";
-    /// Text of an e-mail, with the placeholders <otp>, <serial> and ${attribute}.
+    /// Text of an e-mail, with the placeholders `<otp>`, `<serial>` and `${attribute}`.
     EMAILTEXT: Text = "emailtext";
     /// Subject of an e-mail, with the placeholders of emailtext.
     EMAILSUBJECT: Text = "emailsubject";
@@ -64,7 +64,7 @@ actions! { MESSAGES in Authentication;
     DYNAMIC_EMAIL_ADDRESS: bool = "dynamic_email_address";
     /// The voice provider.
     VOICE_PROVIDER: Text = "voice_provider";
-    /// What a call says, with the placeholder {otp}.
+    /// What a call says, with the placeholder `{otp}`.
     VOICE_MESSAGE: Text = "voice_message";
     /// The language of a call.
     VOICE_LANGUAGE: Text = "voice_language";

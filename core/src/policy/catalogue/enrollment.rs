@@ -18,7 +18,7 @@ actions! { DEFINITIONS in Enrollment;
     OTP_PIN_RANDOM_CONTENT: Text = "otp_pin_random_content";
     /// 1 stores PINs encrypted instead of hashed.
     OTP_PIN_ENCRYPT: i64 = "otp_pin_encrypt", OneOf(&["0", "1"]);
-    /// The label of a token in an app, with the placeholders <u> login, <r> realm, <s> serial and <d> description.
+    /// The label of a token in an app, with the placeholders `<u>` login, `<r>` realm, `<s>` serial and `<d>` description.
     TOKENLABEL: Text = "tokenlabel";
     /// The issuer of a token in an app, with the placeholders of tokenlabel.
     TOKENISSUER: Text = "tokenissuer";
@@ -37,7 +37,7 @@ actions! { DEFINITIONS in Enrollment;
     IGNORE_AUTOASSIGNMENT_PIN: bool = "ignore_autoassignment_pin";
     /// The length of the password that replaces a lost token.
     LOST_TOKEN_PW_LEN: i64 = "lostTokenPWLen";
-    /// The characters of the password that replaces a lost token, as in otp_pin_random_content.
+    /// The characters of the password that replaces a lost token, as in `otp_pin_random_content`.
     LOST_TOKEN_PW_CONTENTS: Text = "lostTokenPWContents";
     /// How long the replacement of a lost token is valid: a number of days, or a duration such as '8d 1m' or P1DT2H.
     LOST_TOKEN_VALID: IntOrDuration = "lostTokenValid";

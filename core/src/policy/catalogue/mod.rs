@@ -64,11 +64,11 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// What it does, in sentences.
+    /// What it does, in plain sentences.
     #[must_use]
     pub fn description(&self) -> String {
         let lines: Vec<&str> = self.doc.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        lines.join(" ")
+        lines.join(" ").replace('`', "")
     }
 
     /// The feature without which it has no effect yet.

@@ -40,7 +40,7 @@ actions! { DEFINITIONS in Selfservice;
     ACTIVATE_PUSH_TOKEN: bool = "activate_PushToken";
     /// Users may activate an OCRA2 token.
     ACTIVATE_OCRA2: bool = "activate_OCRA2";
-    /// A former name of activate_OCRA2.
+    /// A former name of `activate_OCRA2`.
     ACTIVATE_QR2: bool = "activateQR2";
 }
 

@@ -228,7 +228,7 @@ cases! {
             (SetPolicy { name: None, action: None, ..full.clone() }, "name"),
             (SetPolicy { action: None, scope: None, ..full.clone() }, "action"),
             (SetPolicy { scope: None, realm: None, ..full.clone() }, "scope"),
-            (SetPolicy { realm: None, ..full.clone() }, "realm"),
+            (SetPolicy { realm: None, ..full }, "realm"),
         ] {
             assert_eq!(site.state.run(&request), Err(Refusal::MissingParameter(missing)));
         }

@@ -37,6 +37,9 @@ fn not_allowed<T>(outcome: &Result<T, Refusal>) -> bool {
     matches!(outcome, Err(Refusal::NotAllowed(_)))
 }
 
+/// Whether a character belongs to a group.
+type Belongs = fn(char) -> bool;
+
 /// The PIN of a token that is stored encrypted.
 fn pin(site: &Site, serial: &str) -> String {
     let Pin::Reversible(sealed) = &site.state.token(serial).pin else {
@@ -128,7 +131,7 @@ cases! {
     }
 
     random_pins_contain_the_groups_named(site) {
-        let groups: [(&str, fn(char) -> bool); 5] = [
+        let groups: [(&str, Belongs); 5] = [
             ("c", |c| c.is_ascii_lowercase()),
             ("C", |c| c.is_ascii_uppercase()),
             ("cn", |c| c.is_ascii_lowercase() || c.is_ascii_digit()),
