@@ -266,11 +266,10 @@ impl Export {
     async fn run(self, client: &Client) -> anyhow::Result<()> {
         let filter = PolicyFilter { inactive: self.all, ..PolicyFilter::default() };
         let text = client.export_policies(&filter).await?;
-        match self.file {
-            None => output::raw(text.as_bytes()),
-            Some(file) => {
-                std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?
-            }
+        if let Some(file) = self.file {
+            std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        } else {
+            output::raw(text.as_bytes());
         }
         Ok(())
     }
