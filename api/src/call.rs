@@ -22,6 +22,7 @@ use tessera_core::decide::user::UserParams;
 use tessera_core::decision::Refusal;
 use tessera_core::facts::Caller;
 use tessera_node::Node;
+use tracing::Instrument as _;
 
 use crate::auth::client::Evidence;
 use crate::auth::jwt::Claims;
@@ -30,6 +31,7 @@ use crate::error::{self, Failure, HttpErrors, UNNUMBERED};
 use crate::metrics::{EndpointMetrics, Metrics};
 use crate::params::{BodyKind, Params, decode, invalid};
 use crate::reply::{Ending, Reply, plain_page};
+use crate::request_id::{self, RequestId};
 use crate::settings::{ApiSettings, BODY_BYTES_MAX};
 
 /// The message of every 401 on administrative calls (reference http-api 2.8).
@@ -143,29 +145,38 @@ pub(crate) async fn serve<H, F>(
     shared: Arc<Shared>,
     endpoint: Arc<Endpoint>,
     handler: H,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Response
 where
     H: FnOnce(Call) -> F,
     F: Future<Output = Result<Reply, Failure>>,
 {
+    let id = RequestId::of(request.headers());
     if !endpoint.methods.allow(request.method()) {
-        return other_method(endpoint.methods, request.method()).into_response();
+        let reply = other_method(endpoint.methods, request.method());
+        return reply.header(request_id::HEADER, id.header()).into_response();
     }
-    let begin = Instant::now();
+    // At the highest level, so that whatever is logged on the way carries the id.
+    let span = tracing::error_span!("request", request.id = %id.0, endpoint = endpoint.metrics.path);
+    let header = id.header();
+    request.extensions_mut().insert(id);
+    let (begin, _open) = (Instant::now(), shared.metrics.open());
     let limit = shared.settings.request_timeout;
-    let reply = tokio::time::timeout(limit, answer(&shared, endpoint.access, handler, request))
-        .await
-        .unwrap_or_else(|_| Reply::unavailable());
+    let answered = tokio::time::timeout(limit, answer(&shared, endpoint.access, handler, request));
+    let reply = answered.instrument(span.clone()).await.unwrap_or_else(|_| {
+        span.in_scope(|| tracing::warn!(limit_ms = limit.as_millis(), "the request took too long"));
+        Reply::unavailable()
+    });
     let duration = begin.elapsed();
     endpoint.metrics.observe(reply.ending, duration);
-    tracing::debug!(
-        endpoint = endpoint.metrics.path,
-        status = reply.status.as_u16(),
-        duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-        "request answered"
-    );
-    reply.header(NOSNIFF.0, NOSNIFF.1).into_response()
+    span.in_scope(|| {
+        tracing::debug!(
+            status = reply.status.as_u16(),
+            duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            "request answered"
+        );
+    });
+    reply.header(NOSNIFF.0, NOSNIFF.1).header(request_id::HEADER, header).into_response()
 }
 
 const NOSNIFF: (HeaderName, HeaderValue) =
@@ -284,6 +295,7 @@ fn caller(shared: &Shared, configuration: &Configuration, parts: &Parts, params:
         server: String::new(),
         action: parts.uri.path().trim_start_matches('/').to_owned(),
         administrator: None,
+        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
     }
 }
 

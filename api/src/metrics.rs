@@ -1,11 +1,12 @@
 //! What the API counts (reference code-style 14), and `/metrics`.
 
-use std::fmt::Write as _;
+mod store;
+
 use std::time::Duration;
 
 use http::header::HeaderValue;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 use crate::call::Call;
@@ -21,6 +22,16 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     duration: HistogramVec,
+    in_flight: IntGauge,
+}
+
+/// A request that is being answered.
+pub(crate) struct Open(IntGauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The metrics of one endpoint, looked up once.
@@ -55,7 +66,15 @@ impl Metrics {
         let registry = Registry::new();
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
-        Ok(Self { registry, requests, duration })
+        let in_flight = IntGauge::new("tessera_api_requests_in_flight", "Requests being answered now.")?;
+        registry.register(Box::new(in_flight.clone()))?;
+        Ok(Self { registry, requests, duration, in_flight })
+    }
+
+    /// Counts a request as being answered until the result is dropped.
+    pub(crate) fn open(&self) -> Open {
+        self.in_flight.inc();
+        Open(self.in_flight.clone())
     }
 
     pub(crate) fn endpoint(&self, path: &'static str) -> EndpointMetrics {
@@ -84,7 +103,7 @@ impl EndpointMetrics {
     }
 }
 
-/// `GET /metrics`: the Prometheus text format.
+/// `GET /metrics`: the Prometheus text format. For everybody who reaches the port; holds no name of a user or token.
 pub(crate) async fn metrics(call: Call) -> Result<Reply, Failure> {
     let mut families = call.shared.metrics.registry.gather();
     families.extend(call.shared.node.metrics().registry().gather());
@@ -92,97 +111,13 @@ pub(crate) async fn metrics(call: Call) -> Result<Reply, Failure> {
     if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
         tracing::warn!(%error, "metrics cannot be written");
     }
-    store(&mut text, &call);
+    store::write(&mut text, &call);
     Ok(Reply::new(HeaderValue::from_static("text/plain; version=0.0.4"), text))
-}
-
-/// The kind of a metric of the store.
-#[derive(Clone, Copy)]
-enum Kind {
-    Counter,
-    Gauge,
-    /// A gauge in microseconds, shown in seconds.
-    Micros,
-}
-
-/// The numbers of the store; it counts them itself and knows no metrics library.
-fn store(text: &mut String, call: &Call) {
-    use Kind::{Counter, Gauge, Micros};
-
-    let store = call.shared.node.store();
-    let (numbers, status) = (store.metrics(), store.status());
-    let flag = |flag: bool| u64::from(flag);
-    for (name, kind, help, value) in [
-        ("batches_total", Counter, "Log entries proposed here as the leader.", numbers.batches),
-        ("batch_commands_total", Counter, "Commands in these entries.", numbers.batch_commands),
-        ("batch_bytes_total", Counter, "Bytes of these entries.", numbers.batch_bytes),
-        ("queued_commands", Gauge, "Commands waiting to be proposed.", numbers.queued),
-        ("refused_total", Counter, "Commands refused because too many were waiting.", numbers.refused),
-        (
-            "batch_last_seconds",
-            Micros,
-            "From proposing the last batch to its replies.",
-            numbers.batch_last_micros,
-        ),
-        (
-            "batch_max_seconds",
-            Micros,
-            "The longest such time since the last reading.",
-            numbers.batch_max_micros,
-        ),
-        ("commits_total", Counter, "Commits asked for on this node.", numbers.commits),
-        ("conflicts_total", Counter, "Commits refused because they were overtaken.", numbers.conflicts),
-        ("commit_failures_total", Counter, "Commits without an outcome.", numbers.commit_failures),
-        (
-            "sync_last_seconds",
-            Micros,
-            "Duration of the last write to the log's disk.",
-            numbers.sync_last_micros,
-        ),
-        ("sync_max_seconds", Micros, "The longest since the last reading.", numbers.sync_max_micros),
-        ("syncs_total", Counter, "Writes to the log's disk.", numbers.syncs),
-        ("log_written_bytes_total", Counter, "Bytes written to the log's disk.", numbers.log_bytes_written),
-        ("log_entries", Gauge, "Live entries of the log.", numbers.log_entries),
-        ("log_bytes", Gauge, "Bytes of the live entries.", numbers.log_bytes),
-        ("applied_index", Gauge, "Index of the last entry applied.", numbers.applied_index),
-        ("snapshot_index", Gauge, "Index of the last entry in the newest snapshot.", numbers.snapshot_index),
-        ("records", Gauge, "Records in the state.", numbers.records),
-        ("history_rows", Gauge, "Rows of the history.", numbers.history_rows),
-        ("term", Gauge, "The current term.", status.term),
-        ("leader", Gauge, "1 on the leader.", flag(status.leader == Some(status.node_id))),
-        ("quorum", Gauge, "1 while in touch with a majority.", flag(status.quorum)),
-    ] {
-        line(text, name, kind, help, value);
-    }
-}
-
-fn line(text: &mut String, name: &str, kind: Kind, help: &str, value: u64) {
-    let label = if matches!(kind, Kind::Counter) { "counter" } else { "gauge" };
-    let value = match kind {
-        Kind::Micros => format!("{}.{:06}", value / 1_000_000, value % 1_000_000),
-        Kind::Counter | Kind::Gauge => value.to_string(),
-    };
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "# HELP tessera_raft_{name} {help}\n# TYPE tessera_raft_{name} {label}\ntessera_raft_{name} {value}"
-    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn microseconds_are_shown_as_seconds() {
-        let mut text = String::new();
-        line(&mut text, "sync_last_seconds", Kind::Micros, "Help.", 1_002_003);
-        assert_eq!(
-            text,
-            "# HELP tessera_raft_sync_last_seconds Help.\n# TYPE tessera_raft_sync_last_seconds gauge\n\
-             tessera_raft_sync_last_seconds 1.002003\n"
-        );
-    }
 
     #[test]
     fn requests_are_counted_by_endpoint_and_result() {

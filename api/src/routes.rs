@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,15 +11,17 @@ use axum::routing::any;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
 
-use crate::admin::{init, lifecycle, login, logout, resync, set, show, userlist};
+use crate::admin::{init, lifecycle, login, logout, losttoken, resync, set, show, userlist};
 use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
-use crate::cluster;
+use crate::cluster::{remove, snapshot, status, token, transfer};
+use crate::consistency;
 use crate::error::Failure;
 use crate::health;
 use crate::metrics;
 use crate::reply::{Ending, Reply, plain_page};
+use crate::request_id::{self, RequestId};
 use crate::system::{config, policy, realm, resolver};
-use crate::validate::{check, check_s, constant, simplecheck};
+use crate::validate::{check, check_s, check_status, check_t, check_yubikey, constant, simplecheck};
 
 /// Every endpoint: path, methods, who may call it, handler.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
@@ -28,6 +31,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
     Table::new(shared)
         .add("/validate/check", Any, Open, check::check)
         .add("/validate/check_s", Any, Open, check_s::check_s)
+        .add("/validate/check_t", Any, Open, check_t::check_t)
+        .add("/validate/check_status", Any, Open, check_status::check_status)
+        .add("/validate/check_yubikey", Any, Open, check_yubikey::check_yubikey)
         .add("/validate/simplecheck", Any, Open, simplecheck::simplecheck)
         .add("/validate/ok", Any, Open, constant::ok)
         .add("/validate/fail", Any, Open, constant::fail)
@@ -41,6 +47,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/admin/assign", Post, Admin, lifecycle::assign)
         .add("/admin/unassign", Post, Admin, lifecycle::unassign)
         .add("/admin/reset", Post, Admin, lifecycle::reset)
+        .add("/admin/losttoken", Post, Admin, losttoken::losttoken)
         .add("/admin/set", Post, Admin, set::set)
         .add("/admin/setPin", Post, Admin, set::set_pin)
         .add("/admin/resync", Post, Admin, resync::resync)
@@ -72,7 +79,15 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/healthz", Get, Open, health::alive)
         .add("/readyz", Get, Open, health::ready)
         .add("/metrics", Get, Open, metrics::metrics)
-        .add("/cluster/status", Get, AdminLocal, cluster::status)
+        .add("/cluster/status", Get, AdminLocal, status::status)
+        .add("/cluster/token", Post, Admin, token::token)
+        .add("/cluster/remove", Post, Admin, remove::remove)
+        .add("/cluster/leave", Post, Admin, remove::leave)
+        .add("/cluster/transfer", Post, Admin, transfer::transfer)
+        .add("/cluster/snapshot", Post, Admin, snapshot::snapshot)
+        .add("/cluster/states", Get, AdminLocal, consistency::states)
+        .add("/cluster/compare", Post, Admin, consistency::compare)
+        .add("/cluster/history", Get, AdminLocal, consistency::history)
         .add("/", Get, Open, root)
         .finish()
 }
@@ -102,8 +117,14 @@ impl Table {
     }
 
     fn finish(self) -> Router {
-        self.router.fallback(|| async {
-            plain_page(StatusCode::NOT_FOUND, "There is nothing under this URL.").into_response()
+        let unknown = Arc::new(self.shared.metrics.endpoint("unknown"));
+        self.router.fallback(move |request: Request<Body>| {
+            let (unknown, id) = (unknown.clone(), RequestId::of(request.headers()));
+            async move {
+                unknown.observe(Ending::Refused, Duration::ZERO);
+                let page = plain_page(StatusCode::NOT_FOUND, "There is nothing under this URL.");
+                page.header(request_id::HEADER, id.header()).into_response()
+            }
         })
     }
 }

@@ -179,6 +179,12 @@ fn decisions(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
+    // What a checkpoint costs, beside the requests and without its pauses; apply only clones the state.
+    let mut group = c.benchmark_group("checkpoint of 100,000 tokens");
+    group.sample_size(10);
+    group.bench_function("pin", |b| b.iter(|| black_box(bench.state.clone())));
+    group.bench_function("digest", |b| b.iter(|| black_box(bench.state.digest())));
+    group.finish();
 }
 
 criterion_group!(benches, arithmetic, decisions);

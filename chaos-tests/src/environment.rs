@@ -66,6 +66,14 @@ impl Choices {
         low.saturating_add(self.bits() % span.max(1))
     }
 
+    /// The items in another order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let other = usize::try_from(self.between(0, u64::try_from(last).unwrap_or_default()));
+            items.swap(last, other.unwrap_or_default());
+        }
+    }
+
     /// One of the items; `None` only if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let last = u64::try_from(items.len()).ok()?.checked_sub(1)?;
@@ -92,5 +100,10 @@ mod tests {
         assert!(seen.iter().all(|n| (3..=5).contains(n)) && [3, 4, 5].iter().all(|n| seen.contains(n)));
         assert_eq!(choices.pick::<u8>(&[]), None);
         assert_eq!(choices.pick(&[7]), Some(&7));
+        let mut items: Vec<u8> = (0..50).collect();
+        choices.shuffle(&mut items);
+        assert!(!items.is_sorted());
+        items.sort_unstable();
+        assert_eq!(items, (0..50).collect::<Vec<u8>>());
     }
 }

@@ -1,8 +1,12 @@
 //! What was sent, to which node, when, and what came back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::oracle::Kind;
+use crate::site::Shown;
 
 /// The digits that were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// True if the server has said yes or no.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Refused)
+    }
+
     /// True if the request may have been carried out without the client knowing.
     pub fn is_unknown(&self) -> bool {
         match self {
@@ -45,6 +54,8 @@ impl Outcome {
 pub struct Attempt {
     /// Serial number of the token.
     pub serial: String,
+    /// Kind of token.
+    pub kind: Kind,
     /// The digits.
     pub sent: Sent,
     /// The node it was sent to; `None` when the client chose among all.
@@ -74,7 +85,7 @@ impl Attempt {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { serial, sent, node, started, ended, outcome } = self;
+        let Self { serial, kind: _, sent, node, started, ended, outcome } = self;
         write!(
             f,
             "{serial} {sent:?} at node {} from {} to {} ms: {outcome:?}",
@@ -92,6 +103,28 @@ pub struct Enrolment {
     pub serial: String,
     /// True if the server said that it is done.
     pub acknowledged: bool,
+}
+
+/// One `/admin/show` request for one token, with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Serial number of the token.
+    pub serial: String,
+    /// When it was sent.
+    pub started: Duration,
+    /// When the answer was there.
+    pub ended: Duration,
+    /// The answer.
+    pub shown: Shown,
+}
+
+/// From when on a majority of the nodes was up and connected, or not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Majority {
+    /// Since when.
+    pub from: Duration,
+    /// Whether there is one.
+    pub exists: bool,
 }
 
 /// A time in which a process was down or frozen.
@@ -112,8 +145,14 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// Enrolments.
     pub enrolments: Vec<Enrolment>,
+    /// Looks at single tokens.
+    pub readings: Vec<Reading>,
     /// Outages.
     pub outages: Vec<Outage>,
+    /// Whether there was a majority, in the order of time.
+    pub majorities: Vec<Majority>,
+    /// How often which fault was injected.
+    pub faults: BTreeMap<&'static str, usize>,
 }
 
 impl Record {
@@ -130,6 +169,29 @@ impl Record {
     /// Number of attempts whose outcome is not known.
     pub fn count_unknown(&self) -> usize {
         self.attempts.iter().filter(|attempt| attempt.outcome.is_unknown()).count()
+    }
+}
+
+impl Record {
+    /// The longest time between two successes one after the other, from a moment on.
+    pub fn longest_gap(&self, from: Duration) -> Duration {
+        let mut successes: Vec<Duration> = self.accepted_from(from).map(|attempt| attempt.ended).collect();
+        successes.push(from);
+        successes.sort();
+        let gaps =
+            successes.iter().zip(successes.iter().skip(1)).map(|(one, next)| next.saturating_sub(*one));
+        gaps.max().unwrap_or(Duration::MAX)
+    }
+
+    /// The longest that anybody who got in had waited, from a moment on.
+    pub fn slowest_login(&self, from: Duration) -> Duration {
+        let waited = self.accepted_from(from).map(|attempt| attempt.ended.saturating_sub(attempt.started));
+        waited.max().unwrap_or_default()
+    }
+
+    fn accepted_from(&self, from: Duration) -> impl Iterator<Item = &Attempt> {
+        let accepted = self.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Accepted);
+        accepted.filter(move |attempt| attempt.ended >= from)
     }
 }
 
@@ -167,6 +229,44 @@ impl History {
         self.lock().enrolments.push(enrolment);
     }
 
+    /// Adds a look at a token.
+    pub fn reading(&self, reading: Reading) {
+        self.lock().readings.push(reading);
+    }
+
+    /// Notes whether there is a majority from now on.
+    pub fn majority(&self, exists: bool) {
+        let from = self.now();
+        let majorities = &mut self.lock().majorities;
+        if majorities.last().is_none_or(|last| last.exists != exists) {
+            majorities.push(Majority { from, exists });
+        }
+    }
+
+    /// Counts a fault.
+    pub fn fault(&self, name: &'static str) {
+        let mut record = self.lock();
+        let count = record.faults.entry(name).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether a login that was sent after a moment has been accepted.
+    pub fn accepted_since(&self, since: Duration) -> bool {
+        self.any_accepted(since, |_| true)
+    }
+
+    /// Whether one has been accepted at another node than this one.
+    pub fn accepted_elsewhere_since(&self, since: Duration, node: u64) -> bool {
+        self.any_accepted(since, |attempt| attempt.node != Some(node))
+    }
+
+    fn any_accepted(&self, since: Duration, condition: impl Fn(&Attempt) -> bool) -> bool {
+        let record = self.lock();
+        let recent = record.attempts.iter().rev().take_while(|attempt| attempt.ended >= since);
+        let mut accepted = recent.filter(|attempt| attempt.outcome == Outcome::Accepted);
+        accepted.any(|attempt| attempt.started > since && condition(attempt))
+    }
+
     /// A node is down from now on.
     pub fn down(&self, node: u64) {
         let from = self.now();
@@ -183,5 +283,25 @@ impl History {
 
     fn lock(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::histories::{attempt, record};
+
+    #[test]
+    fn the_gap_is_between_successes_after_a_moment() {
+        let logins = [
+            attempt(0, 10, 1, Sent::Right(0), Outcome::Accepted),
+            attempt(900, 1_000, 1, Sent::Right(1), Outcome::Accepted),
+            attempt(1_000, 1_900, 1, Sent::Right(2), Outcome::Refused),
+            attempt(1_100, 2_500, 1, Sent::Right(3), Outcome::Accepted),
+        ];
+        let record_of = record(&logins);
+        assert_eq!(record_of.longest_gap(Duration::from_millis(900)), Duration::from_millis(1_500));
+        assert_eq!(record_of.slowest_login(Duration::from_millis(900)), Duration::from_millis(1_400));
+        assert_eq!(record(&[]).longest_gap(Duration::ZERO), Duration::MAX);
     }
 }

@@ -1,5 +1,6 @@
 //! Clients that keep sending until they are told to stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,25 +11,34 @@ use futures::stream::{self, StreamExt as _};
 use tokio::task::JoinSet;
 
 use crate::environment::Choices;
-use crate::history::Outcome;
-use crate::oracle::{Kind, Token};
+use crate::history::{Outcome, Record};
+use crate::oracle::{self, Kind, Token};
 use crate::site::Site;
 use crate::wait;
 
 /// Enrolments under way at once.
 const ENROLMENTS_AT_ONCE: usize = 24;
 
+/// How often an enrolment is tried.
+const ENROLMENT_ATTEMPTS: usize = 5;
+
+/// Logins under way at once when all are sent again.
+const LOGINS_AT_ONCE: usize = 32;
+
 /// Where nobody listens the refusal comes at once; asking again and again would only keep a processor busy.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
+
+/// Between two requests of clients that need not be many.
+const PAUSE_OF_THE_CURIOUS: Duration = Duration::from_millis(15);
 
 /// Enrols tokens at the given nodes in turn.
 ///
 /// # Errors
-/// If one is not acknowledged; for a cluster that is well.
+/// If one is still not there after several attempts. A busy machine may fail one.
 pub async fn enrol_all(sites: &[Site], tokens: &[Token]) -> Result<()> {
     let pairs = tokens.iter().zip(sites.iter().cycle());
     let failed = stream::iter(pairs)
-        .map(|(token, site)| async move { (!site.enrol(token).await).then(|| token.serial.clone()) })
+        .map(|(token, site)| async move { (!enrolled(site, token).await).then(|| token.serial.clone()) })
         .buffer_unordered(ENROLMENTS_AT_ONCE)
         .filter_map(|failed| async move { failed })
         .collect::<Vec<_>>()
@@ -39,9 +49,50 @@ pub async fn enrol_all(sites: &[Site], tokens: &[Token]) -> Result<()> {
     Ok(())
 }
 
+async fn enrolled(site: &Site, token: &Token) -> bool {
+    for _ in 0..ENROLMENT_ATTEMPTS {
+        // One that was not acknowledged may have been carried out.
+        if site.enrol(token).await || site.look(token).await {
+            return true;
+        }
+    }
+    false
+}
+
 /// Sends the same OTP to all sites at the same instant.
 pub async fn everywhere(sites: &[Site], token: &Token, counter: u64) -> Vec<Outcome> {
     join_all(sites.iter().map(|site| site.login(token, counter))).await
+}
+
+/// Every OTP.
+pub const ALL: usize = usize::MAX;
+
+/// The last OTPs of each token that were sent, once more, at a node by chance.
+pub async fn send_again(
+    sites: &[Site],
+    tokens: &[Token],
+    record: &Record,
+    last: usize,
+    choices: &mut Choices,
+) {
+    let sent: BTreeSet<(&str, u64)> = record
+        .attempts
+        .iter()
+        .filter_map(|attempt| Some((attempt.serial.as_str(), attempt.counter()?)))
+        .collect();
+    let requests: Vec<(&Token, u64, &Site)> = tokens
+        .iter()
+        .flat_map(|token| {
+            let of_token = sent.range((token.serial.as_str(), 0)..=(token.serial.as_str(), u64::MAX));
+            of_token.rev().take(last).map(move |(_, counter)| (token, *counter))
+        })
+        .filter_map(|(token, counter)| Some((token, counter, choices.pick(sites)?)))
+        .collect();
+    stream::iter(requests)
+        .for_each_concurrent(LOGINS_AT_ONCE, |(token, counter, site)| async move {
+            site.login(token, counter).await;
+        })
+        .await;
 }
 
 /// Clients that run until they are stopped.
@@ -104,6 +155,39 @@ impl Load {
                     everywhere(&sites, token, counter).await;
                     done.fetch_add(1, Ordering::Relaxed);
                 }
+            }
+        });
+    }
+
+    /// Users of time-based tokens whose current OTP is sent to every site at once, and again before it is over.
+    pub fn simultaneous_timed_logins(&mut self, tokens: Vec<Token>, sites: &[Site]) {
+        let (stop, sites, done) = (self.stop.clone(), sites.to_vec(), self.done.clone());
+        self.workers.spawn(async move {
+            for token in tokens.iter().cycle() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                everywhere(&sites, token, oracle::time_step()).await;
+                done.fetch_add(1, Ordering::Relaxed);
+                wait::pause(PAUSE_OF_THE_CURIOUS).await;
+            }
+        });
+    }
+
+    /// An administrator who looks at one token after the other, each at another site.
+    pub fn looks(&mut self, tokens: Vec<Token>, sites: &[Site]) {
+        let (stop, sites, done) = (self.stop.clone(), sites.to_vec(), self.done.clone());
+        self.workers.spawn(async move {
+            let mut turn = sites.iter().cycle();
+            for token in tokens.iter().cycle() {
+                let Some(site) = turn.next() else { return };
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                if site.look(token).await {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                wait::pause(PAUSE_OF_THE_CURIOUS).await;
             }
         });
     }

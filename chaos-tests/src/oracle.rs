@@ -85,14 +85,16 @@ impl Token {
     }
 }
 
+/// The number of the current time step by this machine's clock.
+pub fn time_step() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / TIME_STEP
+}
+
 /// Whether an OTP of this seed is also one of the next few.
 fn recurs(key: &[u8], kind: Kind) -> bool {
     let first = match kind {
         Kind::Hotp => 0,
-        Kind::Totp => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            (now / TIME_STEP).saturating_sub(DISTINCT / 2)
-        }
+        Kind::Totp => time_step().saturating_sub(DISTINCT / 2),
     };
     let values: Vec<u32> =
         (first..first.saturating_add(DISTINCT)).map(|counter| hotp(key, counter)).collect();

@@ -1,6 +1,5 @@
 //! Operating system processes: signals, and free ports.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -57,36 +56,21 @@ pub fn is_alive(pid: u32) -> bool {
     !matches!(state, None | Some('Z' | 'X'))
 }
 
-/// The first of `count` ports in a row that nobody listens on.
+/// A port that nobody listens at, at any of these addresses.
 ///
-/// They lie below the range from which the operating system takes ports of outgoing connections: a node that is killed
+/// It lies below the range from which the operating system takes ports of outgoing connections: a node that is killed
 /// must find its own port free when it is started again.
 ///
 /// # Errors
-/// If none are found.
-pub fn free_ports(count: u16, choices: &mut Choices) -> Result<u16> {
+/// If none is found.
+pub fn free_port(addresses: &[Ipv4Addr], choices: &mut Choices) -> Result<u16> {
     for _ in 0..200 {
-        let first = u16::try_from(choices.between(12_000, 31_000)).unwrap_or(12_000);
-        let listeners: Vec<_> = (first..first.saturating_add(count))
-            .map_while(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-            .collect();
-        if listeners.len() == usize::from(count) {
-            return Ok(first);
+        let port = u16::try_from(choices.between(12_000, 31_000)).unwrap_or(12_000);
+        if addresses.iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
+            return Ok(port);
         }
     }
-    bail!("found no {count} free ports in a row")
-}
-
-/// The processes whose parent is one of these, by `/proc`; used to end what `tessera dev` started.
-pub fn children_of(parents: &BTreeSet<u32>) -> BTreeSet<u32> {
-    let Ok(folders) = fs::read_dir("/proc") else { return BTreeSet::new() };
-    let pids = folders.filter_map(|folder| folder.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| parent_of(*pid).is_some_and(|parent| parents.contains(&parent))).collect()
-}
-
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    bail!("found no port that is free at {addresses:?}")
 }
 
 #[cfg(test)]
@@ -97,7 +81,6 @@ mod tests {
     fn a_killed_process_is_not_alive_before_it_is_waited_for() {
         let mut child = Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         assert!(is_alive(child.id()));
-        assert!(children_of(&BTreeSet::from([std::process::id()])).contains(&child.id()));
         signal(Signal::Kill, &[child.id()]).unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while is_alive(child.id()) {
@@ -110,9 +93,9 @@ mod tests {
 
     #[test]
     fn ports_in_use_are_not_called_free() {
-        let mut choices = Choices::new(5);
-        let first = free_ports(3, &mut choices).unwrap();
-        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 1)).unwrap();
-        assert_ne!(free_ports(3, &mut Choices::new(5)).unwrap(), first);
+        let both = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 11)];
+        let port = free_port(&both, &mut Choices::new(5)).unwrap();
+        let _taken = TcpListener::bind((both[1], port)).unwrap();
+        assert_ne!(free_port(&both, &mut Choices::new(5)).unwrap(), port);
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tessera_client::{CheckRequest, Client, ClientError, InitRequest, Secret, ShowRequest, Verdict};
+use tessera_client::{
+    CheckRequest, Client, ClientError, InitRequest, Secret, ShowRequest, TokenRow, Verdict,
+};
 
-use crate::history::{Attempt, Enrolment, History, Outcome, Sent};
+use crate::history::{Attempt, Enrolment, History, Outcome, Reading, Sent};
 use crate::oracle::{Kind, Token};
 use crate::wait;
 
@@ -24,6 +26,12 @@ pub struct Shown {
     pub next_counter: i64,
     /// `LinOtp.FailCount`.
     pub fail_count: i64,
+}
+
+impl From<&TokenRow> for Shown {
+    fn from(row: &TokenRow) -> Self {
+        Self { next_counter: row.next_counter, fail_count: row.fail_count }
+    }
 }
 
 /// A list of tokens by serial.
@@ -90,9 +98,9 @@ impl Site {
             }
             wait::pause(PAUSE_BEFORE_REPEATING).await;
         };
-        let (serial, sent, node) = (token.serial.clone(), Sent::Right(counter), self.node);
-        let ended = self.history.now();
-        self.history.attempt(Attempt { serial, sent, node, started, ended, outcome: outcome.clone() });
+        let (serial, kind, node) = (token.serial.clone(), token.kind, self.node);
+        let (sent, ended) = (Sent::Right(counter), self.history.now());
+        self.history.attempt(Attempt { serial, kind, sent, node, started, ended, outcome: outcome.clone() });
         outcome
     }
 
@@ -106,9 +114,21 @@ impl Site {
         let answer = self.client.check_s(&CheckRequest::serial(token.serial.clone(), digits)).await;
         let outcome = outcome(answer);
         let ended = self.history.now();
-        let (serial, node) = (token.serial.clone(), self.node);
-        self.history.attempt(Attempt { serial, sent, node, started, ended, outcome: outcome.clone() });
+        let (serial, kind, node) = (token.serial.clone(), token.kind, self.node);
+        self.history.attempt(Attempt { serial, kind, sent, node, started, ended, outcome: outcome.clone() });
         outcome
+    }
+
+    /// Looks at one token. True if the node has shown it.
+    pub async fn look(&self, token: &Token) -> bool {
+        let started = self.history.now();
+        let request = ShowRequest { serial: Some(token.serial.clone()), ..ShowRequest::default() };
+        let Ok(page) = self.client.show_tokens(&request).await else { return false };
+        let ended = self.history.now();
+        let Some(row) = page.rows.first() else { return false };
+        let (serial, shown) = (token.serial.clone(), Shown::from(row));
+        self.history.reading(Reading { serial, started, ended, shown });
+        true
     }
 
     /// All tokens, as this node lists them.
@@ -121,11 +141,7 @@ impl Site {
             .show_tokens(&ShowRequest::default())
             .await
             .with_context(|| format!("node {:?} does not list its tokens", self.node))?;
-        let shown = |row: &tessera_client::TokenRow| Shown {
-            next_counter: row.next_counter,
-            fail_count: row.fail_count,
-        };
-        Ok(page.rows.iter().map(|row| (row.serial.clone(), shown(row))).collect())
+        Ok(page.rows.iter().map(|row| (row.serial.clone(), Shown::from(row))).collect())
     }
 }
 

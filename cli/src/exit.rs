@@ -38,6 +38,16 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("not logged in: run `tessera login`, or give --user and --password")]
 pub(crate) struct NotLoggedIn;
 
+/// What was checked is not in order.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failed(pub(crate) String);
+
+/// Not everything could be checked, because a node did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Incomplete(pub(crate) String);
+
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() {
@@ -45,6 +55,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<NotLoggedIn>() {
         return NOT_LOGGED_IN;
+    }
+    if error.is::<Incomplete>() {
+        return UNREACHABLE;
     }
     match error.downcast_ref::<ClientError>() {
         Some(
@@ -84,7 +97,9 @@ mod tests {
 
     #[test]
     fn exit_codes_are_the_documented_ones() {
-        let cases: [(anyhow::Error, u8); 7] = [
+        let cases: [(anyhow::Error, u8); 9] = [
+            (Failed("x".to_owned()).into(), FAILED),
+            (Incomplete("x".to_owned()).into(), UNREACHABLE),
             (Usage("x".to_owned()).into(), USAGE),
             (NotLoggedIn.into(), NOT_LOGGED_IN),
             (ClientError::NotAuthenticated { message: String::new() }.into(), NOT_LOGGED_IN),

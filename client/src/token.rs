@@ -138,6 +138,27 @@ impl InitResult {
     }
 }
 
+/// The replacement of a lost token. `Debug` does not show the password.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct LostToken {
+    /// Serial number of the replacement.
+    #[serde(deserialize_with = "lenient::text")]
+    pub serial: String,
+    /// The password, or a hint where it was sent to.
+    #[serde(deserialize_with = "lenient::text")]
+    pub password: String,
+    /// Its last minute, `DD/MM/YY HH:MM`.
+    #[serde(deserialize_with = "lenient::text")]
+    pub end_date: String,
+}
+
+impl fmt::Debug for LostToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LostToken").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
 /// Filter, order and page of a token list. Absent parameters are not sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShowRequest {
@@ -388,6 +409,14 @@ impl Client {
         let mut parameters = selector.parameters();
         parameters.extend([("otp1", otp1), ("otp2", otp2)]);
         self.post("/admin/resync", &parameters).await?.flag()
+    }
+
+    /// Replaces a lost token by a temporary password (`/admin/losttoken`).
+    ///
+    /// # Errors
+    /// Those of the transport and the API; 1102 for an unknown serial.
+    pub async fn replace_lost_token(&self, serial: &str) -> Result<LostToken, ClientError> {
+        self.post("/admin/losttoken", &[("serial", serial)]).await?.into_value()
     }
 
     /// Replaces the realms of a token (`/admin/tokenrealm`).

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin_password;
 use crate::resolver::{PasswdConfig, PasswdResolver, ResolverError, UserIdResolver};
+use crate::upstream::yubico::{YubicoError, YubicoServers};
 
 /// Resolvers kept open; beyond it all are closed and opened again as they are needed.
 const OPEN_RESOLVERS_MAX: usize = 1024;
@@ -26,6 +27,7 @@ pub struct Connectors {
     root_dir: PathBuf,
     open: Mutex<HashMap<ResolverSpec, OpenResolver>>,
     admin_hashes: Semaphore,
+    yubico: YubicoServers,
 }
 
 /// A resolver and the definition it was opened with.
@@ -45,7 +47,8 @@ impl Connectors {
     /// Connectors of a node whose files are in `root_dir` (what `%(here)s` stands for).
     #[must_use]
     pub fn new(root_dir: PathBuf) -> Self {
-        Self { root_dir, open: Mutex::default(), admin_hashes: Semaphore::new(ADMIN_HASHES_AT_ONCE) }
+        let admin_hashes = Semaphore::new(ADMIN_HASHES_AT_ONCE);
+        Self { root_dir, open: Mutex::default(), admin_hashes, yubico: YubicoServers::default() }
     }
 
     /// Answers one question; a failure is an [`Answer::Unavailable`] with a text for administrators.
@@ -81,6 +84,10 @@ impl Connectors {
             Question::HashPassword { password } => {
                 let password: SecretText = password.clone();
                 Answer::Hash(self.hashing(move || admin_password::hash(&password)).await??)
+            }
+            Question::ValidateYubico { urls, client_id, otp } => {
+                let reply = self.yubico.ask(urls, client_id, otp).await?;
+                Answer::Yubico { nonce: reply.nonce, body: reply.body }
             }
         })
     }
@@ -157,6 +164,8 @@ enum ConnectorError {
     MissingParameter { name: String, parameter: &'static str },
     #[error("password hash failed")]
     Hash(#[from] admin_password::HashError),
+    #[error(transparent)]
+    Yubico(#[from] YubicoError),
     #[error("work was cut off because the node is stopping")]
     Interrupted(#[from] tokio::task::JoinError),
     #[error("work was refused because the node is stopping")]

@@ -10,5 +10,6 @@ mod admin_password;
 mod connectors;
 pub mod password;
 pub mod resolver;
+mod upstream;
 
 pub use connectors::Connectors;

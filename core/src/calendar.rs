@@ -99,6 +99,13 @@ pub fn parse_validity(text: &str) -> Option<UnixMillis> {
     DateTime { year, month, day, hour: number(hour)?, minute: number(minute)?, second: 0 }.instant()
 }
 
+/// Writes an instant as [`parse_validity`] reads it.
+#[must_use]
+pub fn format_validity(instant: UnixMillis) -> String {
+    let DateTime { year, month, day, hour, minute, .. } = DateTime::of(instant);
+    format!("{day:02}/{month:02}/{:02} {hour:02}:{minute:02}", year % 100)
+}
+
 /// One or two digits.
 fn number(text: &str) -> Option<u64> {
     let plain = matches!(text.len(), 1 | 2) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -158,5 +165,6 @@ mod tests {
         ] {
             assert_eq!(parse_validity(text), expected, "{text}");
         }
+        assert_eq!(format_validity(UnixMillis::from_seconds(1_795_293_059)), "21/11/26 20:30");
     }
 }

@@ -32,6 +32,8 @@ pub struct Caller {
     pub action: String,
     /// The administrator, on calls that need one.
     pub administrator: Option<Administrator>,
+    /// Identifies the request in the log, in the reply and in the audit trail; empty for the node's own requests.
+    pub request_id: String,
 }
 
 /// A resolver a question is addressed to.
@@ -102,6 +104,15 @@ pub enum Question {
         /// The password.
         password: SecretText,
     },
+    /// What does a validation server of Yubico reply to this OTP? Whoever asks draws the nonce.
+    ValidateYubico {
+        /// The servers, to be tried in this order.
+        urls: Vec<String>,
+        /// The number under which the server knows this installation.
+        client_id: String,
+        /// The OTP.
+        otp: SecretText,
+    },
 }
 
 /// The outside world's answer.
@@ -117,6 +128,13 @@ pub enum Answer {
     Loaded,
     /// To `HashPassword`.
     Hash(SecretText),
+    /// To `ValidateYubico`: the reply as it came; its signature is still to be checked.
+    Yubico {
+        /// The nonce that was sent.
+        nonce: String,
+        /// The body of the reply.
+        body: String,
+    },
     /// The outside world did not answer, or the definition cannot be used; the text is for administrators.
     Unavailable(String),
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
@@ -156,6 +157,19 @@ struct ClusterKey {
     seal: Aes256Gcm,
     pin: Hmac<Sha256>,
     check: [u8; 8],
+    sealed: AtomicU64,
+    opened: AtomicU64,
+}
+
+/// How often a node has used a cluster key; for the monitoring only, no decision depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The key.
+    pub key: KeyId,
+    /// Secrets sealed under it.
+    pub sealed: u64,
+    /// Secrets opened with it.
+    pub opened: u64,
 }
 
 /// The cluster keys a node holds, ready for use. New secrets are sealed under the active one.
@@ -209,7 +223,13 @@ impl Keyring {
         short.copy_from_slice(check.first_chunk::<8>().unwrap_or(&[0; 8]));
         self.keys.insert(
             id,
-            ClusterKey { seal: Aes256Gcm::new((&*seal).into()), pin: mac_with(pin.as_slice()), check: short },
+            ClusterKey {
+                seal: Aes256Gcm::new((&*seal).into()),
+                pin: mac_with(pin.as_slice()),
+                check: short,
+                sealed: AtomicU64::new(0),
+                opened: AtomicU64::new(0),
+            },
         );
     }
 
@@ -232,6 +252,15 @@ impl Keyring {
         self.keys.get(&id).map(|key| key.check)
     }
 
+    /// How often each key was used since the node started, by id.
+    pub fn uses(&self) -> impl Iterator<Item = KeyUse> {
+        self.keys.iter().map(|(id, key)| KeyUse {
+            key: *id,
+            sealed: key.sealed.load(Ordering::Relaxed),
+            opened: key.opened.load(Ordering::Relaxed),
+        })
+    }
+
     fn key(&self, id: KeyId) -> Result<&ClusterKey, SealError> {
         self.keys.get(&id).ok_or(SealError::UnknownKey(id))
     }
@@ -248,11 +277,12 @@ impl Keyring {
         nonce: [u8; 12],
     ) -> Result<Sealed, SealError> {
         let aad = purpose.bind(identity);
-        let ciphertext = self
-            .key(self.active)?
+        let key = self.key(self.active)?;
+        let ciphertext = key
             .seal
             .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
             .map_err(|_| SealError::Damaged(self.active))?;
+        key.sealed.fetch_add(1, Ordering::Relaxed);
         Ok(Sealed { key: self.active, nonce, ciphertext: ciphertext.into_boxed_slice() })
     }
 
@@ -267,11 +297,13 @@ impl Keyring {
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let aad = purpose.bind(identity);
-        self.key(sealed.key)?
+        let key = self.key(sealed.key)?;
+        let opened = key
             .seal
             .decrypt(&Nonce::from(sealed.nonce), Payload { msg: &sealed.ciphertext, aad: &aad })
-            .map(Zeroizing::new)
-            .map_err(|_| SealError::Damaged(sealed.key))
+            .map_err(|_| SealError::Damaged(sealed.key))?;
+        key.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Zeroizing::new(opened))
     }
 
     /// Hashes a PIN with a fresh random salt.
@@ -327,6 +359,20 @@ mod tests {
         rotated.activate(KeyId(2));
         assert_eq!(rotated.open(Purpose::Seed, "A1", &sealed).unwrap().as_slice(), b"seed");
         assert_eq!(rotated.seal(Purpose::Seed, "A1", b"seed", [2; 12]).unwrap().key, KeyId(2));
+    }
+
+    #[test]
+    fn uses_of_a_key_are_counted() {
+        let mut ring = ring();
+        let sealed = ring.seal(Purpose::Seed, "A1", b"seed", [1; 12]).unwrap();
+        ring.add(KeyId(2), &[9; 32]);
+        ring.activate(KeyId(2));
+        ring.seal(Purpose::Seed, "A1", b"seed", [2; 12]).unwrap();
+        ring.open(Purpose::Seed, "A1", &sealed).unwrap();
+        ring.open(Purpose::Seed, "A2", &sealed).unwrap_err();
+        let uses: Vec<(u32, u64, u64)> =
+            ring.uses().map(|uses| (uses.key.0, uses.sealed, uses.opened)).collect();
+        assert_eq!(uses, [(1, 1, 1), (2, 1, 0)]);
     }
 
     #[test]

@@ -6,10 +6,25 @@ use std::sync::Arc;
 
 use crate::policy::zone::Zone;
 use crate::record::{SettingV1, SettingValue};
+use crate::secret::{Keyring, Purpose, SealError, SecretText};
 use crate::user::{RealmName, SettingKey};
 
 /// Keys whose values are stored sealed whatever type is given (reference users 1).
 const ALWAYS_SECRET: [&str; 2] = ["EmailProviderConfig", "SMSProviderConfig"];
+
+/// Rows of the audit trail older than this many days are removed.
+const RETENTION_DAYS: &str = "audit.retention_days";
+/// Of the audit trail not more than about this many rows are kept.
+const RETENTION_ROWS: &str = "audit.retention_rows";
+
+/// How much of the audit trail is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditRetention {
+    /// Age in days after which a row is removed; `None` for never.
+    pub days: Option<u64>,
+    /// Number of rows kept; `None` for all.
+    pub rows: Option<u64>,
+}
 
 /// All stored entries, with typed access. A value that does not parse counts as absent, as in the original.
 #[derive(Clone, Debug, Default)]
@@ -46,13 +61,22 @@ pub fn is_always_secret(key: &str) -> bool {
 /// What would be right.
 pub fn check(key: &str, value: &str) -> Result<(), &'static str> {
     let (good, rule) = match stored_key(key) {
-        "user_lookup_cache.expiration" | "resolver_lookup_cache.expiration" => {
+        "user_lookup_cache.expiration"
+        | "resolver_lookup_cache.expiration"
+        | "autopilot.promote_after"
+        | "autopilot.remove_dead_after" => {
             (parse_duration(value).is_some(), "a duration such as '1d 3h', 'P1DT3H' or a number of seconds")
         }
         "client.FORWARDED_PROXY" => (
             value.split(',').all(|item| is_host_or_network(item.trim())),
             "a comma separated list of networks or hosts",
         ),
+        "autopilot.voters_min" => {
+            (value.trim().parse().is_ok_and(|number: u32| number > 0), "a number of nodes, at least 1")
+        }
+        RETENTION_DAYS | RETENTION_ROWS => {
+            (parse_retention(value).is_some(), "a whole number, or 0 to keep everything")
+        }
         "token.last_access" => {
             (parse_switch(value).is_some() || is_date_format(value), "a boolean word or a strftime format")
         }
@@ -88,6 +112,21 @@ impl Settings {
         match &self.entry(key)?.value {
             SettingValue::Plain(text) => Some(text),
             SettingValue::Secret(_) => None,
+        }
+    }
+
+    /// An entry's text, opened if it is sealed; `None` if absent.
+    ///
+    /// # Errors
+    /// When it is sealed and does not open.
+    pub fn opened(&self, key: &str, keyring: &Keyring) -> Result<Option<SecretText>, SealError> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match &entry.value {
+            SettingValue::Plain(text) => Ok(Some(SecretText::from(&**text))),
+            SettingValue::Secret(sealed) => {
+                let opened = keyring.open(Purpose::Setting, stored_key(key), sealed)?;
+                Ok(Some(SecretText::new(String::from_utf8_lossy(&opened).into_owned())))
+            }
         }
     }
 
@@ -311,11 +350,24 @@ impl Settings {
         self.switch("policy_action_validation", false)
     }
 
+    /// `audit.retention_days` and `audit.retention_rows`: how much of the audit trail is kept. Everything, unless set.
+    #[must_use]
+    pub fn audit_retention(&self) -> AuditRetention {
+        let limit = |key| self.text(key).and_then(parse_retention).filter(|limit| *limit > 0);
+        AuditRetention { days: limit(RETENTION_DAYS), rows: limit(RETENTION_ROWS) }
+    }
+
     /// `pagesize`: rows per page of token lists.
     #[must_use]
     pub fn page_size(&self) -> u32 {
         self.number("pagesize", 50)
     }
+}
+
+/// A limit of the audit trail; an empty value is as good as none.
+fn parse_retention(text: &str) -> Option<u64> {
+    let text = text.trim();
+    if text.is_empty() { Some(0) } else { text.parse().ok() }
 }
 
 /// The boolean words of reference http-api 1.5.
@@ -455,6 +507,20 @@ mod tests {
     }
 
     /// Fall-backs of reference http-api 23.1 to 23.3.
+    #[test]
+    fn the_audit_trail_is_kept_unless_a_limit_is_set() {
+        assert_eq!(settings(&[]).audit_retention(), AuditRetention { days: None, rows: None });
+        let both = settings(&[("linotp.audit.retention_days", " 90 "), ("audit.retention_rows", "1000000")]);
+        assert_eq!(both.audit_retention(), AuditRetention { days: Some(90), rows: Some(1_000_000) });
+        for off in ["0", "", "ninety", "-1", "1.5"] {
+            assert_eq!(settings(&[("audit.retention_days", off)]).audit_retention().days, None, "{off}");
+        }
+        for (value, good) in [("0", true), ("", true), ("365", true), ("-1", false), ("1d", false)] {
+            assert_eq!(check("linotp.audit.retention_days", value).is_ok(), good, "{value}");
+            assert_eq!(check("audit.retention_rows", value).is_ok(), good, "{value}");
+        }
+    }
+
     #[test]
     fn absent_keys_have_the_fall_backs_of_the_reference() {
         let none = Settings::default();

@@ -110,6 +110,7 @@ impl TestState {
                 server: "node1".to_owned(),
                 action: "validate/check".to_owned(),
                 administrator: None,
+                request_id: String::new(),
             },
             directory: Vec::new(),
             answers: Vec::new(),
@@ -308,6 +309,7 @@ impl TestState {
             Question::HashPassword { password } => {
                 Answer::Hash(SecretText::new(format!("hash of {}", password.expose())))
             }
+            Question::ValidateYubico { .. } => Answer::Unavailable("no server answers".to_owned()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tessera_core::decide::janitor::RemoveExpired;
+use tessera_core::decide::maintenance::RaiseFormatLevel;
 use tessera_core::facts::Caller;
 use tessera_raft::cluster::Role;
 
@@ -13,6 +14,7 @@ const KEY_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Records removed in one transaction.
 const EXPIRED_AT_ONCE: usize = 256;
+const LEVEL_INTERVAL: Duration = Duration::from_secs(10);
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
 /// More than this between the clocks of leader and node is an alarm (DESIGN section 2).
 const CLOCK_ALARM_MS: u64 = 1000;
@@ -64,6 +66,23 @@ async fn remove_some(node: &Node) -> bool {
     }
 }
 
+/// The leader raises the format level as soon as every member supports more.
+pub(crate) async fn raise_level(node: Node) {
+    loop {
+        tokio::time::sleep(LEVEL_INTERVAL).await;
+        if node.store().status().role != Role::Leader {
+            continue;
+        }
+        let Some(level) = node.store().raisable_level().await else { continue };
+        let caller = Caller { action: "format-level".to_owned(), ..Caller::default() };
+        match node.run(RaiseFormatLevel { level }, caller).await {
+            Ok(Ok(())) => tracing::info!(level, "the format level was raised: all members support it"),
+            Ok(Err(refusal)) => tracing::debug!(error = %refusal, "the format level was not raised"),
+            Err(error) => tracing::debug!(error = %error, "the format level was not raised"),
+        }
+    }
+}
+
 /// Publishes how far the clock is from the leader's, says so when it is too far, and gives the node up when its
 /// replication has stopped for good.
 pub(crate) async fn watch_store(node: Node) {
@@ -74,7 +93,7 @@ pub(crate) async fn watch_store(node: Node) {
             return node.fail(Fatal::ReplicationStopped);
         }
         let offset = node.store().clock_offset_ms();
-        node.metrics().clock_offset_ms.set(offset);
+        node.metrics().show_clock_offset(offset);
         let too_far = offset.unsigned_abs() > CLOCK_ALARM_MS;
         if too_far && !alarm {
             tracing::warn!(

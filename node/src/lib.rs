@@ -7,8 +7,9 @@
 //! Nothing here knows a URL, a cookie or a token type. Start reading at `run.rs`, the path of every request, then
 //! [`Node::start`].
 
+mod admission;
+mod autopilot;
 mod background;
-mod bootstrap;
 pub mod config;
 pub mod entropy;
 pub mod file;
@@ -16,13 +17,21 @@ pub mod keys;
 mod lane;
 mod metrics;
 mod node;
+mod retention;
 mod run;
+pub mod start_request;
+/// Types of the store that the front ends need.
+pub mod store {
+    pub use tessera_raft::cluster::{Distribution, LocalStatus, StoreMetrics};
+}
 pub mod telemetry;
 #[doc(hidden)]
 pub mod testing;
 pub mod tls;
 
+pub use autopilot::{Condition, Members, Refused};
 pub use config::NodeConfig;
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
+pub use retention::RetentionError;
 pub use run::{RunDefect, RunError};

@@ -12,8 +12,9 @@ use tessera_core::facts::Caller;
 use tessera_core::secret::Keyring;
 use tessera_core::time::UnixMillis;
 use tessera_core::txn::{Outcome, Revision, Txn};
-use tessera_raft::cluster::{ClusterError, CommitError, OpenError, State, Store};
+use tessera_raft::cluster::{CommitError, OpenError, State, Store};
 use tessera_raft::config::{NodeTls as StoreTls, SnapshotPolicy, StoreConfig, Timing};
+use tessera_raft::level::FORMAT_LEVEL;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,9 +23,10 @@ use crate::config::{NodeConfig, TimingProfile};
 use crate::keys::{self, ClusterKeys, KeyCheck, KeyFileError};
 use crate::lane::Lanes;
 use crate::metrics::NodeMetrics;
+use crate::retention::RetentionError;
 use crate::run::{ANSWER_TIMEOUT, Replica, RunDefect, RunError, Runner};
 use crate::tls::{self, NodeTls, TlsError};
-use crate::{background, bootstrap, file};
+use crate::{admission, autopilot, background, file, retention};
 
 /// A running node. Cheap to clone; all clones are the same node.
 #[derive(Clone)]
@@ -58,9 +60,6 @@ pub enum StartError {
     /// The data folder, or the address the other nodes are listened to at.
     #[error("the store cannot be opened")]
     Open(#[source] OpenError),
-    /// The first start of the cluster failed.
-    #[error("the cluster cannot be started")]
-    Bootstrap(#[source] ClusterError),
     /// The key file is not that of this cluster.
     #[error(transparent)]
     WrongKeys(#[from] Fatal),
@@ -70,7 +69,7 @@ pub enum StartError {
 }
 
 /// Why a running node must stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fatal {
     /// The secrets of the cluster do not open with this node's keys.
     #[error("the cluster key file is not that of this cluster: use the file of the other nodes")]
@@ -78,10 +77,16 @@ pub enum Fatal {
     /// Replication has stopped for good: the disk failed, or an invariant is broken.
     #[error("replication has stopped for good: see the errors above, most often the disk")]
     ReplicationStopped,
+    /// The cluster does not admit this data directory; the text says why and what to do.
+    #[error("this node cannot take part in the cluster: {0}")]
+    NotAdmitted(String),
+    /// It was removed from the cluster, which is what was wanted.
+    #[error("this node was removed from the cluster")]
+    Removed,
 }
 
 /// Why a node cannot serve requests now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// It is being stopped.
     #[error("the node is stopping")]
@@ -89,6 +94,9 @@ pub enum NotReady {
     /// It is not a member of a cluster yet.
     #[error("the node is not a member of a cluster yet")]
     NoCluster,
+    /// It has not caught up yet, and does not vote.
+    #[error("the node is catching up with the cluster and has no vote yet")]
+    NoVote,
     /// No leader is known, or the leader has lost its majority.
     #[error("no leader with a majority is known")]
     NoLeader,
@@ -101,8 +109,8 @@ pub enum NotReady {
 }
 
 impl Node {
-    /// Starts a node: checks keys and certificates, opens the store, and starts the cluster if this is its first node and
-    /// there is none yet. Returns as soon as the node takes part; [`Node::readiness`] says when it can serve.
+    /// Starts a node: checks keys and certificates, and opens the store. With an empty data folder it then looks for its
+    /// cluster, or makes it. [`Node::readiness`] says when it can serve.
     ///
     /// # Errors
     /// [`StartError`].
@@ -114,22 +122,20 @@ impl Node {
         // If it cannot be created, opening the store says why.
         let _ = file::create_private_dir(&config.node.data_dir);
         let store = Store::open(store_config(&config, &tls)).await.map_err(StartError::Open)?;
-        let prepared = bootstrap::join_or_start(&store, &config).await.map_err(StartError::Bootstrap);
-        let prepared = match prepared {
-            Ok(()) if keys::check(&*store.view(), &keyring) == KeyCheck::Mismatch => {
-                Err(StartError::WrongKeys(Fatal::WrongKeys))
-            }
-            other => other,
-        };
-        if let Err(error) = prepared {
+        if keys::check(&*store.view(), &keyring) == KeyCheck::Mismatch {
             store.shutdown().await;
-            return Err(error);
+            return Err(StartError::WrongKeys(Fatal::WrongKeys));
         }
         let node = Self::assemble(store, config, keyring, metrics);
-        node.spawn(bootstrap::complete_first_start(node.clone()));
+        node.spawn(admission::answer_joins(node.clone()));
+        node.spawn(admission::enter(node.clone()));
+        node.spawn(admission::watch_place(node.clone()));
+        node.spawn(autopilot::run(node.clone()));
         node.spawn(background::watch_keys(node.clone()));
         node.spawn(background::remove_expired(node.clone()));
         node.spawn(background::watch_store(node.clone()));
+        node.spawn(background::raise_level(node.clone()));
+        node.spawn(retention::keep_to_limits(node.clone()));
         Ok(node)
     }
 
@@ -182,6 +188,15 @@ impl Node {
         }
     }
 
+    /// Removes what the audit trail holds beyond its limits, on all nodes, if this node leads and it is time to; the
+    /// number of rows removed.
+    ///
+    /// # Errors
+    /// [`RetentionError`].
+    pub async fn trim_audit(&self) -> Result<u64, RetentionError> {
+        retention::trim(self).await
+    }
+
     /// The replicated store.
     #[must_use]
     pub fn store(&self) -> &Store {
@@ -229,7 +244,7 @@ impl Node {
         if let Some(fatal) = self.fatal() {
             return Err(fatal.into());
         }
-        if !self.store().is_initialized() {
+        if !self.store().is_admitted() || !self.store().is_initialized() {
             return Err(NotReady::NoCluster);
         }
         let status = self.store().status();
@@ -238,6 +253,9 @@ impl Node {
         }
         if status.leader.is_none() || !status.quorum {
             return Err(NotReady::NoLeader);
+        }
+        if !status.voters.contains(&status.node_id) {
+            return Err(NotReady::NoVote);
         }
         match keys::check(&*self.store().view(), self.keyring()) {
             KeyCheck::Match => Ok(()),
@@ -250,7 +268,7 @@ impl Node {
     pub async fn failure(&self) -> Fatal {
         let mut fatal = self.inner.fatal.subscribe();
         loop {
-            if let Some(fatal) = *fatal.borrow_and_update() {
+            if let Some(fatal) = fatal.borrow_and_update().clone() {
                 return fatal;
             }
             if fatal.changed().await.is_err() {
@@ -261,7 +279,7 @@ impl Node {
     }
 
     fn fatal(&self) -> Option<Fatal> {
-        *self.inner.fatal.borrow()
+        self.inner.fatal.borrow().clone()
     }
 
     pub(crate) fn fail(&self, fatal: Fatal) {
@@ -314,6 +332,8 @@ fn store_config(config: &NodeConfig, tls: &NodeTls) -> StoreConfig {
         },
         commit_timeout: cluster.commit_timeout,
         threads: cluster.threads,
+        checkpoint_interval: cluster.checkpoint_interval,
+        format_level: format_level(),
         snapshot: SnapshotPolicy {
             log_bytes: cluster.snapshot_log_bytes,
             transactions: cluster.snapshot_transactions,
@@ -321,6 +341,16 @@ fn store_config(config: &NodeConfig, tls: &NodeTls) -> StoreConfig {
         },
         ..StoreConfig::new(folder, id, config.node.id, cluster.listen, tls)
     }
+}
+
+/// The format level this node claims to support. Tests of rolling upgrades let a debug build pretend.
+fn format_level() -> u32 {
+    #[cfg(debug_assertions)]
+    if let Some(level) = std::env::var("TESSERA_TEST_FORMAT_LEVEL").ok().and_then(|text| text.parse().ok()) {
+        tracing::warn!(level, "pretending to support another format level");
+        return level;
+    }
+    FORMAT_LEVEL
 }
 
 impl Replica for Store {

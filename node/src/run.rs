@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tessera_core::audit::Login;
 use tessera_core::configuration::Configuration;
 use tessera_core::decide::{Request, decide};
 use tessera_core::decision::{Decision, Defect, Refusal, Step};
@@ -176,10 +177,12 @@ impl<S: Replica, O: Outside> Runner<S, O> {
                 // The barrier has made the listing current; there is nothing to commit.
                 return Ok(decision.reply);
             }
+            let login = Login::of(&decision.txn);
             let commit = self.store.commit(decision.txn);
             let outcome = timeout_at(deadline + COMMIT_GRACE, commit).await;
             match outcome.map_err(|_| RunError::OutcomeUnknown)??.settled() {
                 Outcome::Committed(_) => {
+                    self.metrics.count_login(login);
                     carry_out(&decision.effects);
                     return Ok(decision.reply);
                 }
@@ -219,8 +222,10 @@ impl<S: Replica, O: Outside> Runner<S, O> {
             if answers.len() >= QUESTIONS_MAX {
                 return Err(RunError::Defect(RunDefect::Questions));
             }
-            self.metrics.questions.inc();
-            let answer = self.ask(&question, deadline).await?;
+            let asked = Instant::now();
+            let answer = self.ask(&question, deadline).await;
+            self.metrics.count_question(&question, answer.as_ref().ok(), asked.elapsed());
+            let answer = answer?;
             answers.push((question, answer));
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! A node's certificate carries, beside the host names it is reached under, the DNS name
 //! `node-<node id>.<cluster id>.tessera`. A node that calls another one asks for exactly this name, so that neither an
-//! address that was given to another node nor a certificate of another cluster is accepted.
+//! address that was given to another node nor a certificate of another cluster is accepted. Only a node that looks for
+//! the cluster at its first start asks for `member.<cluster id>.tessera`, which all nodes carry.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,13 @@ const PEM_BYTES_MAX: u64 = 256 * 1024;
 #[must_use]
 pub fn node_name(cluster_id: &str, node_id: u64) -> String {
     format!("node-{node_id}.{cluster_id}.tessera")
+}
+
+/// The DNS name that every node of a cluster carries beside its own: a node that looks for the cluster does not know the
+/// ids behind the addresses it was given.
+#[must_use]
+pub fn member_name(cluster_id: &str) -> String {
+    format!("member.{cluster_id}.tessera")
 }
 
 /// Why a certificate could not be made.
@@ -170,7 +178,7 @@ pub fn new_node(ca: &Issued, cluster_id: &str, node_id: u64, hosts: &[String]) -
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    params.subject_alt_names = vec![dns(&name)?];
+    params.subject_alt_names = vec![dns(&name)?, dns(&member_name(cluster_id))?];
     for host in hosts {
         params.subject_alt_names.push(match host.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),

@@ -35,6 +35,9 @@ pub enum Command {
         /// Sessions last used before this are removed.
         idle_since: UnixMillis,
     },
+    /// Changes nothing. Every node computes the digest of its state behind the entry that holds this, so that the nodes
+    /// can compare what they have.
+    Checkpoint,
 }
 
 /// The result of a command, for the node that proposed it.
@@ -46,6 +49,8 @@ pub enum CommandReply {
     Session(u64),
     /// To [`Command::ExpireSessions`].
     Done,
+    /// To [`Command::Checkpoint`]: the index of the entry.
+    Checkpoint(u64),
 }
 
 /// A batch of commands as it is stored and sent.

@@ -24,6 +24,7 @@ use crate::{
     clock::own_clock,
     codec,
     election::{reached, server_metrics},
+    histogram::{self, Histogram},
     transport::proto::{self, forward_reply::Reply},
     type_config::{BatchReply, NodeId, TypeConfig},
 };
@@ -99,7 +100,7 @@ struct Proposal {
 }
 
 /// Counters of the batcher.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BatchCounters {
     pub(crate) batches: AtomicU64,
     pub(crate) commands: AtomicU64,
@@ -108,11 +109,30 @@ pub(crate) struct BatchCounters {
     pub(crate) unknown: AtomicU64,
     pub(crate) last_micros: AtomicU64,
     pub(crate) max_micros: AtomicU64,
+    pub(crate) times: Histogram,
+    pub(crate) sizes: Histogram,
+}
+
+impl Default for BatchCounters {
+    fn default() -> Self {
+        Self {
+            batches: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
+            last_micros: AtomicU64::new(0),
+            max_micros: AtomicU64::new(0),
+            times: Histogram::new(&histogram::MICROS),
+            sizes: Histogram::new(&histogram::COMMANDS),
+        }
+    }
 }
 
 impl BatchCounters {
     fn took(&self, since: Instant) {
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.times.add(micros);
         self.last_micros.store(micros, Ordering::Relaxed);
         self.max_micros.fetch_max(micros, Ordering::Relaxed);
     }
@@ -235,9 +255,9 @@ impl Worker {
         let (commands, answers): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|proposal| (proposal.command, proposal.answer)).unzip();
         self.counters.batches.fetch_add(1, Ordering::Relaxed);
-        self.counters
-            .commands
-            .fetch_add(u64::try_from(commands.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let size = u64::try_from(commands.len()).unwrap_or(u64::MAX);
+        self.counters.commands.fetch_add(size, Ordering::Relaxed);
+        self.counters.sizes.add(size);
         let payload = match (Batch { time: UnixMillis(own_clock()), commands }).encode() {
             Ok(payload) => payload,
             Err(error) => {

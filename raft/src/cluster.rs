@@ -4,17 +4,17 @@
 //! hashing, directories and HTTP cannot starve them (reference raft-and-storage 12). No type of openraft, sled or tonic
 //! appears in this module's interface.
 
+mod admission;
+mod compare;
 mod maintenance;
+mod metrics;
 mod open;
 
 use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,40 +26,50 @@ use tessera_core::{
 };
 use tokio::{
     runtime::Runtime,
+    sync::mpsc,
     time::{Instant, error::Elapsed, timeout, timeout_at},
 };
 
 use crate::{
     barrier::ReadIndexes,
     batcher::{Batcher, leads_with_quorum},
+    checkpoint::{self, Comparison},
     clock::Clock,
     config::{StoreConfig, Timing},
     election::{Heard, reached, server_metrics},
     history::{History, HistoryReader},
+    identity::OwnIdentity,
+    level::FIRST_LEVEL,
     log_store::LogReader,
     membership::Membership,
     sessions::Sessions,
     state_store::{Applied, Published},
-    transport::{client::Peers, proto},
+    transport::{client::Peers, forward::Forwarder, proto},
     type_config::{NodeId, TypeConfig},
     wal::WalMetrics,
 };
+use metrics::CommitCounters;
 
 pub use crate::{
+    checkpoint::{ComparedState, StateCheckpoint},
     config::{InvalidConfig, NodeTls, SnapshotPolicy},
+    histogram::Distribution,
+    history::{ChainHash, HistoryError, HistoryFault, HistoryHead},
+    identity::{IdentityError, Unique},
     membership::{ClusterError, PROMOTION_LAG},
     sessions::CommitError,
     state::State,
-    status::{LocalStatus, Member, NodeStatus, Role, StoreMetrics},
+    status::{LocalStatus, Member, NodeStatus, Role, StoreDistributions, StoreMetrics},
+    transport::joining::{JoinDecision, JoinRequest},
 };
+pub use admission::JoinAnswer;
+pub use compare::HistoryCheck;
 pub use open::OpenError;
 
 /// Between two attempts of a barrier.
 const BARRIER_RETRY: Duration = Duration::from_millis(50);
 /// Time limit for a member's answer about its status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a hand-over is tried.
-const HAND_OVER_ATTEMPTS: u32 = 3;
 /// Time limit for ending the tasks when stopping.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -77,9 +87,14 @@ impl fmt::Debug for Store {
 
 struct Inner {
     node: NodeId,
+    own: Arc<OwnIdentity>,
+    /// What this node tells others about where it is.
+    place: Member,
+    join_requests: Mutex<Option<mpsc::Receiver<JoinRequest>>>,
     timing: Timing,
     commit_timeout: Duration,
     listen_addr: SocketAddr,
+    format_level: u32,
     raft: Raft<TypeConfig>,
     peers: Arc<Peers>,
     published: Arc<Published>,
@@ -92,15 +107,10 @@ struct Inner {
     read_indexes: ReadIndexes,
     sessions: Arc<Sessions>,
     membership: Arc<Membership>,
+    comparison: Comparison,
+    forwarder: Arc<Forwarder>,
     counters: CommitCounters,
     runtime: OwnRuntime,
-}
-
-#[derive(Debug, Default)]
-struct CommitCounters {
-    commits: AtomicU64,
-    conflicts: AtomicU64,
-    failures: AtomicU64,
 }
 
 /// The runtime of Raft. It is ended without waiting when the last handle goes away, because that may happen inside
@@ -177,10 +187,15 @@ impl Store {
     pub async fn commit(&self, txn: Txn) -> Result<Outcome, CommitError> {
         let inner = &self.inner;
         inner.counters.commits.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let committed = inner.sessions.commit(txn, inner.commit_timeout).await;
+        inner.counters.times.add_time(began.elapsed());
         match &committed {
             Ok(Outcome::Conflict(..)) => {
                 inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(Outcome::Duplicate(_)) => {
+                inner.counters.duplicates.fetch_add(1, Ordering::Relaxed);
             }
             Ok(_) => {}
             Err(_) => {
@@ -276,6 +291,10 @@ impl Store {
             joint: members.get_joint_config().len() > 1,
             quorum: leads_with_quorum(&inner.raft, limit).unwrap_or(in_touch),
             running: metrics.running_state.is_ok(),
+            checkpoint: inner.comparison.checkpoints.newest(),
+            diverged_from: inner.comparison.checkpoints.diverged(),
+            supported_level: inner.format_level,
+            format_level: inner.published.format_level(),
         }
     }
 
@@ -308,42 +327,6 @@ impl Store {
         answers
     }
 
-    /// Numbers for the monitoring. Maxima are since the last call.
-    #[must_use]
-    pub fn metrics(&self) -> StoreMetrics {
-        let inner = &self.inner;
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let batches = inner.batcher.counters();
-        let state = self.view();
-        let log = inner.log.stats();
-        let data = inner.raft.data_metrics().borrow().clone();
-        StoreMetrics {
-            batches: read(&batches.batches),
-            batch_commands: read(&batches.commands),
-            batch_bytes: read(&batches.bytes),
-            queued: count(inner.batcher.queued()),
-            refused: read(&batches.refused),
-            unknown: read(&batches.unknown),
-            batch_last_micros: read(&batches.last_micros),
-            batch_max_micros: batches.max_micros.swap(0, Ordering::Relaxed),
-            commits: read(&inner.counters.commits),
-            conflicts: read(&inner.counters.conflicts),
-            commit_failures: read(&inner.counters.failures),
-            sync_last_micros: micros(inner.wal.sync_last()),
-            sync_max_micros: micros(inner.wal.take_sync_max()),
-            syncs: inner.wal.syncs(),
-            log_bytes_written: inner.wal.bytes_written(),
-            log_entries: count(log.entries),
-            log_bytes: count(log.bytes),
-            applied_index: data.last_applied.map_or(0, |id| id.index),
-            snapshot_index: data.snapshot.map_or(0, |id| id.index),
-            records: count(state.len()),
-            history_rows: state.history().number,
-        }
-    }
-
     /// The audit trail and reporting rows of this node.
     #[must_use]
     pub fn history(&self) -> HistoryReader {
@@ -355,7 +338,7 @@ impl Store {
     /// # Errors
     /// When the node is stopping.
     pub async fn snapshot(&self) -> Result<(), ClusterError> {
-        self.inner.raft.trigger().snapshot().await.map_err(|_| ClusterError::Stopping)
+        self.on_raft_runtime(|membership| async move { membership.snapshot().await }).await
     }
 
     /// Adds a node that receives the log and does not vote. Only on the leader; may be repeated.
@@ -398,35 +381,13 @@ impl Store {
             .await
     }
 
-    /// Hands leadership over to another voter. Only on the leader. Whatever enters the log while the target asks for
-    /// votes makes it fail, so a failed attempt is made again as long as this node leads.
+    /// Hands leadership over to another voter. Only on the leader.
     ///
     /// # Errors
     /// When the target is no voter or does not take over in time; then this node may or may not still lead.
     pub async fn transfer_leadership(&self, target: u64) -> Result<(), ClusterError> {
-        let mut attempt = 1;
-        loop {
-            let result = self
-                .on_raft_runtime(
-                    move |membership| async move { membership.transfer_leadership(target).await },
-                )
-                .await;
-            if !matches!(result, Err(ClusterError::NotTakenOver(_))) {
-                return result;
-            }
-            // The target may have won late, or nobody may lead for a moment.
-            let mut server = self.inner.raft.server_metrics();
-            let led = reached(&mut server, |metrics| metrics.current_leader.is_some());
-            let _ = timeout(STATUS_TIMEOUT, led).await;
-            let status = self.status();
-            if status.leader == Some(target) {
-                return Ok(());
-            }
-            if attempt >= HAND_OVER_ATTEMPTS || status.leader != Some(status.node_id) {
-                return result;
-            }
-            attempt += 1;
-        }
+        self.on_raft_runtime(move |membership| async move { membership.transfer_leadership(target).await })
+            .await
     }
 
     /// Hands leadership to the voter with the most complete log if this node leads. A failure is logged.
@@ -519,6 +480,9 @@ fn own_reply(status: &LocalStatus) -> proto::NodeStatusReply {
         applied_index: status.applied_index,
         snapshot_index: status.snapshot_index,
         version: crate::status::VERSION.to_owned(),
+        checkpoints: status.checkpoint.into_iter().map(Into::into).collect(),
+        diverged_from: status.diverged_from.clone(),
+        level: status.supported_level,
     }
 }
 
@@ -526,6 +490,7 @@ fn node_status(id: NodeId, member: Member, voter: bool, reply: Option<proto::Nod
     use proto::node_status_reply::Role as Wire;
     let reachable = reply.is_some();
     let reply = reply.unwrap_or_default();
+    let checkpoint = checkpoint::read(&reply).ok().and_then(|checkpoints| checkpoints.last().copied());
     let role = match reply.role() {
         Wire::Leader => Some(Role::Leader),
         Wire::Follower => Some(Role::Follower),
@@ -543,6 +508,9 @@ fn node_status(id: NodeId, member: Member, voter: bool, reply: Option<proto::Nod
         lag: 0,
         version: reply.version,
         reachable,
+        checkpoint,
+        diverged_from: reply.diverged_from,
+        supported_level: if reachable { reply.level.max(FIRST_LEVEL) } else { 0 },
         raft_addr: member.raft_addr,
         api_url: member.api_url,
     }

@@ -226,6 +226,16 @@ pub fn encode_plain<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecEr
     bincode::serde::encode_to_vec(value, config()).map_err(|source| CodecError::Encode { kind: None, source })
 }
 
+/// As [`encode_plain`], behind what the buffer holds already: spares an allocation for each of many values.
+///
+/// # Errors
+/// When the value has no positional encoding; then the buffer may hold a part of it.
+pub fn write_plain<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, buffer, config())
+        .map(drop)
+        .map_err(|source| CodecError::Encode { kind: None, source })
+}
+
 /// Decodes what [`encode_plain`] wrote.
 ///
 /// # Errors

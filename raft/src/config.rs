@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
-use crate::{transport::parse_cluster_id, type_config::ClusterId};
+use crate::{level::FORMAT_LEVEL, transport::parse_cluster_id, type_config::ClusterId};
 
 /// The configuration of a node's store.
 #[derive(Clone, Debug)]
@@ -33,6 +33,11 @@ pub struct StoreConfig {
     pub snapshot: SnapshotPolicy,
     /// Sessions not used for this long are forgotten. Must be far above `commit_timeout`.
     pub session_idle: Duration,
+    /// Between two checkpoints at which the nodes compare the digests of their states.
+    pub checkpoint_interval: Duration,
+    /// The highest format level this node supports; tests let a node pretend to be of another version.
+    #[doc(hidden)]
+    pub format_level: u32,
 }
 
 impl StoreConfig {
@@ -58,6 +63,8 @@ impl StoreConfig {
             threads: 2,
             snapshot: SnapshotPolicy::default(),
             session_idle: Duration::from_secs(600),
+            checkpoint_interval: Duration::from_secs(300),
+            format_level: FORMAT_LEVEL,
         }
     }
 
@@ -82,6 +89,9 @@ impl StoreConfig {
         }
         if self.session_idle < self.commit_timeout.saturating_mul(10) {
             problems.push("sessions must live at least ten times as long as a commit may take");
+        }
+        if self.checkpoint_interval.is_zero() {
+            problems.push("there must be time between two checkpoints");
         }
         let cluster = parse_cluster_id(&self.cluster_id);
         if cluster.is_none() {
@@ -187,7 +197,8 @@ mod tests {
         wrong.cluster_id = "x".into();
         wrong.timing = Timing { heartbeat_ms: 100, election_min_ms: 100, election_max_ms: 100 };
         wrong.session_idle = Duration::from_secs(5);
-        assert_eq!(wrong.validate().unwrap_err().problems.len(), 6);
+        wrong.checkpoint_interval = Duration::ZERO;
+        assert_eq!(wrong.validate().unwrap_err().problems.len(), 7);
     }
 
     #[test]

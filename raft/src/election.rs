@@ -24,13 +24,11 @@ use tokio::{
 use crate::{
     config::Timing,
     transport::client::Peers,
-    type_config::{LogId, Membership, NodeId, NodeInfo, TypeConfig},
+    type_config::{LogId, Membership, NodeId, NodeInfo, TypeConfig, Vote},
 };
 
 /// A node waits this much longer than `election_max`, at random, so that nodes rarely stand at the same time.
 const JITTER_MS: std::ops::Range<u64> = 40..200;
-/// How often the target of a hand-over tries.
-const HAND_OVER_STEP: Duration = Duration::from_millis(150);
 /// What a hand-over may take besides waiting for leases to end.
 const HAND_OVER_MARGIN: Duration = Duration::from_millis(500);
 
@@ -198,24 +196,33 @@ impl ElectionDriver {
     }
 }
 
-/// The leader has asked this node to take over: elections without asking around, until there is a new leader.
-///
-/// The former leader votes for this node if its own lease, which it never renews, has passed; in a cluster of five
-/// another vote is needed, and is given when that node's lease on the former leader has passed.
-pub(crate) async fn take_over(raft: Raft<TypeConfig>, node: NodeId, from: NodeId, limit: Duration) {
-    let deadline = Instant::now() + limit;
+/// The leader whose vote is `former` has asked this node to take over: elections without asking around, until there is a
+/// new leader. Nobody needs to wait for the former leader any more, and the vote requests say so.
+pub(crate) async fn take_over(
+    raft: Raft<TypeConfig>,
+    peers: Arc<Peers>,
+    node: NodeId,
+    former: Vote,
+    timing: Timing,
+) {
+    let from = former.leader_id.node_id;
+    let deadline = Instant::now() + hand_over_limit(timing);
+    // So long a vote request is under way at most; an earlier new election would throw away the votes of this one.
+    let step = Duration::from_millis(timing.election_min_ms);
+    peers.set_handed_over_by(Some(former));
     while Instant::now() < deadline {
         let metrics = server_metrics(&raft);
         let other = metrics.current_leader.is_some_and(|leader| leader != from && leader != node);
         if metrics.state == ServerState::Leader || other || raft.trigger().elect().await.is_err() {
-            return;
+            break;
         }
         let mut changed = raft.server_metrics();
         let elected = reached(&mut changed, |metrics| metrics.state == ServerState::Leader);
-        if timeout(HAND_OVER_STEP, elected).await.is_ok() {
-            return;
+        if timeout(step, elected).await.is_ok() {
+            break;
         }
     }
+    peers.set_handed_over_by(None);
 }
 
 fn jitter() -> Duration {

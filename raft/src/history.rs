@@ -4,6 +4,9 @@
 //! here, and only here: every row is numbered and chained by the replicated state, so a lost tail, a gap or a changed
 //! row is noticed and fetched again from a peer. Nothing that contradicts the chain is ever overwritten silently.
 //!
+//! Old rows can be removed. What remains begins behind the *anchor*: number and hash of the last row removed, which are
+//! part of the replicated state, so that every node removes the same and can still verify the rest.
+//!
 //! Rows are stored in blocks of consecutive rows, because sled's work is per key. Key: `number of the first row u64 |
 //! part u16`, big endian. A block is `hash (32 bytes) | length u32 | row` for each row; the value of part 0 is `number of
 //! parts u16 | first bytes of the block`, of the others further bytes. Parts stay below 4 KiB, because sled moves larger
@@ -15,7 +18,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
@@ -24,12 +27,17 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
+use tessera_core::txn::HistoryRow;
 use thiserror::Error;
+
+use crate::codec;
 
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
+pub use self::verify::{HistoryFault, Verified};
 use self::writer::Writer;
 
 /// Hash over all rows up to one.
@@ -48,6 +56,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 /// Key of the meta tree: number up to which no row is missing.
 const COMPLETE: &[u8] = b"complete";
+/// Key of the meta tree: number and hash of the last row removed.
+const ANCHOR: &[u8] = b"anchor";
 
 /// A row with its place in the chain. Rows are numbered from 1.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,6 +75,15 @@ impl fmt::Debug for ChainedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "history row {} ({} bytes)", self.number, self.bytes.len())
     }
+}
+
+/// A place in the chain: how many rows there are up to it, and the hash over all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryHead {
+    /// Number of the row; rows count from 1, 0 stands for the place before the first.
+    pub number: u64,
+    /// `hash(n) = SHA-256(hash(n - 1) || n as u64 BE || row)`, `hash(0)` is zero.
+    pub hash: ChainHash,
 }
 
 /// `SHA-256(previous || number as u64 big endian || row)`; the hash before the first row is zero.
@@ -127,6 +146,7 @@ pub struct HistoryStatus {
 #[derive(Debug, Default)]
 struct Counters {
     complete: AtomicU64,
+    anchor: Mutex<HistoryHead>,
     contradictions: AtomicU64,
     last_contradiction: AtomicU64,
     failures: AtomicU64,
@@ -135,6 +155,7 @@ struct Counters {
 enum Request {
     Append(Vec<ChainedRow>),
     Insert(Vec<ChainedRow>, SyncSender<Result<(), HistoryError>>),
+    Trim(HistoryHead, SyncSender<Result<(), HistoryError>>),
     Flush(SyncSender<Result<(), HistoryError>>),
     Close,
 }
@@ -176,10 +197,12 @@ impl History {
             opened => opened,
         };
         let (db, reader, meta) = opened?;
-        let tail = reader.tail()?.unwrap_or_default();
+        let tail = reader.tail()?;
         let (requests, receiver) = sync_channel(QUEUE);
         let writer = Writer {
             tail,
+            remove_below: reader.anchor().number.saturating_add(1),
+            refused_anchor: 0,
             db,
             meta,
             reader: reader.clone(),
@@ -221,6 +244,15 @@ impl History {
     /// When a row contradicts the chain or cannot be verified; then none of the rows is stored.
     pub fn insert_verified(&self, rows: Vec<ChainedRow>) -> Result<(), HistoryError> {
         self.ask(|answer| Request::Insert(rows, answer))
+    }
+
+    /// Removes the rows up to an anchor that the replicated state has. The anchor counts at once, the rows are deleted
+    /// little by little.
+    ///
+    /// # Errors
+    /// [`HistoryError::Contradiction`] when the row stored here has another hash; then nothing is removed.
+    pub fn trim(&self, anchor: HistoryHead) -> Result<(), HistoryError> {
+        self.ask(|answer| Request::Trim(anchor, answer))
     }
 
     /// Writes everything handed over so far to the file system.
@@ -265,20 +297,29 @@ impl HistoryReader {
         }
     }
 
-    /// Number and hash of the stored row with the highest number.
+    /// The last row removed; number 0 if none ever was.
+    #[must_use]
+    pub fn anchor(&self) -> HistoryHead {
+        *self.counters.anchor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number and hash of the stored row with the highest number; the anchor if there is none.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn tail(&self) -> Result<Option<(u64, ChainHash)>, HistoryError> {
-        let block = shielded(|| self.block_at_or_before(u64::MAX))?;
-        Ok(block.and_then(|rows| rows.last().map(|row| (row.number, row.hash))))
+    pub fn tail(&self) -> Result<HistoryHead, HistoryError> {
+        let block = shielded(|| self.block_at_or_before(u64::MAX))?.unwrap_or_default();
+        let last = block.last().map(|row| HistoryHead { number: row.number, hash: row.hash });
+        let anchor = self.anchor();
+        Ok(last.filter(|last| last.number > anchor.number).unwrap_or(anchor))
     }
 
-    /// The rows of a range in order, at most `limit`; missing rows are left out.
+    /// The rows of a range in order, at most `limit`; missing and removed rows are left out.
     ///
     /// # Errors
     /// When the database cannot be read or a row is damaged.
     pub fn range(&self, from: u64, to: u64, limit: usize) -> Result<Vec<ChainedRow>, HistoryError> {
+        let from = from.max(self.anchor().number.saturating_add(1));
         if from > to {
             return Ok(Vec::new());
         }
@@ -298,6 +339,15 @@ impl HistoryReader {
         })
     }
 
+    /// A row, decoded; `None` if it is missing or removed.
+    ///
+    /// # Errors
+    /// When the database cannot be read or the row is damaged.
+    pub fn row(&self, number: u64) -> Result<Option<HistoryRow>, HistoryError> {
+        let row = self.range(number, number, 1)?.into_iter().next();
+        row.map(|row| codec::decode_plain(&row.bytes).map_err(|_| HistoryError::Row(number))).transpose()
+    }
+
     /// The block whose first row is this one, or else the last one that begins before it.
     fn block_at_or_before(&self, number: u64) -> Result<Option<Vec<ChainedRow>>, HistoryError> {
         let last_part = self.rows.range(..=key(number, u16::MAX)).next_back().transpose()?;
@@ -314,7 +364,8 @@ impl HistoryReader {
     /// # Errors
     /// When the database cannot be read.
     pub fn missing(&self, head: u64) -> Result<Option<RangeInclusive<u64>>, HistoryError> {
-        let first = self.counters.complete.load(Ordering::Acquire).saturating_add(1);
+        let complete = self.counters.complete.load(Ordering::Acquire).max(self.anchor().number);
+        let first = complete.saturating_add(1);
         if first > head {
             return Ok(None);
         }
@@ -325,43 +376,17 @@ impl HistoryReader {
         Ok((first <= last).then_some(first..=last))
     }
 
-    /// Recomputes the chain from a row to the last one without a gap, and returns that row's number and hash.
-    ///
-    /// Where the row before the first is not stored, the first row's own hash is taken for granted.
+    /// The hash of a stored row, or of the anchor.
     ///
     /// # Errors
-    /// [`HistoryError::Contradiction`] with the first row that does not fit.
-    pub fn verify_tail(&self, from: u64) -> Result<Option<(u64, ChainHash)>, HistoryError> {
-        let mut next = from.max(1);
-        let mut previous = self.hash_before(next)?;
-        let mut verified = None;
-        loop {
-            let rows = self.range(next, u64::MAX, BATCH_ROWS)?;
-            let full = rows.len() == BATCH_ROWS;
-            for row in rows {
-                if row.number != next {
-                    return Ok(verified);
-                }
-                if previous.is_some_and(|previous| chain(&previous, row.number, &row.bytes) != row.hash) {
-                    return Err(HistoryError::Contradiction(row.number));
-                }
-                previous = Some(row.hash);
-                verified = Some((row.number, row.hash));
-                next = next.saturating_add(1);
-            }
-            if !full {
-                return Ok(verified);
-            }
+    /// When the database cannot be read or the row is damaged.
+    pub fn hash(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
+        let anchor = self.anchor();
+        if number <= anchor.number {
+            return Ok((number == anchor.number).then_some(anchor.hash));
         }
-    }
-
-    fn hash(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
         let block = shielded(|| self.block_at_or_before(number))?.unwrap_or_default();
         Ok(block.into_iter().find(|row| row.number == number).map(|row| row.hash))
-    }
-
-    fn hash_before(&self, number: u64) -> Result<Option<ChainHash>, HistoryError> {
-        if number <= 1 { Ok(Some([0; 32])) } else { self.hash(number - 1) }
     }
 
     /// Walks on from a number while the next row exists.
@@ -390,6 +415,11 @@ fn key(number: u64, part: u16) -> [u8; 10] {
     head.copy_from_slice(&number.to_be_bytes());
     tail.copy_from_slice(&part.to_be_bytes());
     key
+}
+
+fn read_anchor(value: &[u8]) -> Option<HistoryHead> {
+    let (number, hash) = value.split_first_chunk::<8>()?;
+    Some(HistoryHead { number: u64::from_be_bytes(*number), hash: hash.try_into().ok()? })
 }
 
 fn number_of(key: &[u8]) -> Option<u64> {
@@ -461,9 +491,11 @@ fn try_open(dir: &Path) -> Result<Opened, HistoryError> {
         let rows = db.open_tree("rows")?;
         let meta = db.open_tree("meta")?;
         let stored = meta.get(COMPLETE)?.and_then(|value| number_of(&value)).unwrap_or(0);
-        let reader = HistoryReader { rows, counters: Arc::new(Counters::default()) };
+        let anchor = meta.get(ANCHOR)?.and_then(|value| read_anchor(&value)).unwrap_or_default();
+        let counters = Counters { anchor: Mutex::new(anchor), ..Counters::default() };
+        let reader = HistoryReader { rows, counters: Arc::new(counters) };
         // A lost tail leaves a number behind that is too high.
-        let known = if reader.hash_before(stored.saturating_add(1))?.is_some() { stored } else { 0 };
+        let known = if reader.hash(stored)?.is_some() { stored } else { anchor.number };
         let complete = reader.complete_from(known)?;
         reader.counters.complete.store(complete, Ordering::Release);
         Ok((db, reader, meta))

@@ -4,14 +4,19 @@ mod barrier;
 #[doc(hidden)]
 pub mod batch;
 mod batcher;
+mod checkpoint;
 mod clock;
 pub mod cluster;
 #[doc(hidden)]
 pub mod codec;
 pub mod config;
 mod election;
+mod fault;
+mod histogram;
 #[doc(hidden)]
 pub mod history;
+mod identity;
+pub mod level;
 #[doc(hidden)]
 pub mod log_store;
 mod membership;

@@ -17,6 +17,7 @@ use crate::{
     batcher::Batcher,
     config::Timing,
     election::{ServerMetrics, hand_over_limit, reached, server_metrics},
+    identity::IdentityError,
     log_store::LogReader,
     status::Member,
     transport::client::Peers,
@@ -25,6 +26,10 @@ use crate::{
 
 /// Time limit of a change.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a hand-over is tried.
+const HAND_OVER_ATTEMPTS: u32 = 3;
+/// Between two attempts: how long nobody may lead.
+const LEADERLESS: Duration = Duration::from_secs(1);
 /// How long the target of a hand-over may need to catch up.
 const CATCH_UP: Duration = Duration::from_secs(1);
 /// A learner this close to the leader's log may become a voter.
@@ -77,6 +82,17 @@ pub enum ClusterError {
     /// There was no majority in time; the change may still happen.
     #[error("the change was not confirmed in time; it may still happen")]
     TimedOut,
+    /// The member that would have to do it refuses, or cannot be reached.
+    #[error("node {node}: {reason}")]
+    Refused {
+        /// The member.
+        node: u64,
+        /// What it says.
+        reason: String,
+    },
+    /// The identity of the data directory could not be written.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -229,8 +245,59 @@ impl Membership {
         }
     }
 
-    /// Hands leadership over to a voter (reference raft-and-storage 6, 0.11 to 0.13 s measured).
+    /// Gives the vote of one member to another one in a single step, so that at no time a larger cluster needs a larger
+    /// majority, and removes the first one.
+    pub(crate) async fn replace(&self, old: NodeId, new: NodeId) -> Result<(), ClusterError> {
+        {
+            let _one = self.changing.try_lock().map_err(|_| ClusterError::InProgress)?;
+            let metrics = self.leading()?;
+            let members = metrics.membership_config.membership();
+            if let Some(unknown) = [old, new].into_iter().find(|id| members.get_node(id).is_none()) {
+                return Err(ClusterError::UnknownNode(unknown));
+            }
+            if old == self.node {
+                return Err(ClusterError::IsLeader(old));
+            }
+            let lag = self.lag(new).unwrap_or(u64::MAX);
+            if lag >= PROMOTION_LAG {
+                return Err(ClusterError::Lagging { node: new, lag });
+            }
+            let voters = members.voter_ids().filter(|id| *id != old).chain([new]).collect();
+            self.change(ChangeMembers::ReplaceAllVoters(voters)).await?;
+        }
+        self.remove(old).await
+    }
+
+    /// Makes a snapshot soon.
+    pub(crate) async fn snapshot(&self) -> Result<(), ClusterError> {
+        self.raft.trigger().snapshot().await.map_err(|_| ClusterError::Stopping)
+    }
+
+    /// Hands leadership over to a voter. Whatever enters the log while the target asks for votes makes it fail, so a
+    /// failed attempt is made again as long as this node leads.
     pub(crate) async fn transfer_leadership(&self, target: NodeId) -> Result<(), ClusterError> {
+        let mut attempt = 1;
+        loop {
+            let result = self.transfer_once(target).await;
+            if !matches!(result, Err(ClusterError::NotTakenOver(_))) {
+                return result;
+            }
+            // The target may have won late, or nobody may lead for a moment.
+            let mut server = self.raft.server_metrics();
+            let led = reached(&mut server, |metrics| metrics.current_leader.is_some());
+            let _ = timeout(LEADERLESS, led).await;
+            let leader = server_metrics(&self.raft).current_leader;
+            if leader == Some(target) {
+                return Ok(());
+            }
+            if attempt >= HAND_OVER_ATTEMPTS || leader != Some(self.node) {
+                return result;
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn transfer_once(&self, target: NodeId) -> Result<(), ClusterError> {
         let metrics = self.leading()?;
         let members = metrics.membership_config.membership();
         let node = members.get_node(&target).filter(|_| members.voter_ids().any(|id| id == target));

@@ -48,7 +48,14 @@ impl HistoryRepair {
     }
 
     async fn repair(&self) -> Result<(), HistoryError> {
-        let head = self.published.state().history().number;
+        let (anchor, head) = {
+            let state = self.published.state();
+            (state.history_anchor(), state.history().number)
+        };
+        if anchor.number > self.history.reader().anchor().number {
+            let history = self.history.clone();
+            spawn_blocking(move || history.trim(anchor)).await.unwrap_or(Err(HistoryError::Closed))?;
+        }
         while let Some(gap) = self.missing(head).await? {
             if !self.fetch(&gap).await {
                 tracing::warn!(

@@ -146,7 +146,11 @@ impl Sessions {
                         return Ok(outcome);
                     }
                 },
-                Fate::Reply { reply: CommandReply::Session(_) | CommandReply::Done, .. } | Fate::Unknown => {
+                Fate::Reply {
+                    reply: CommandReply::Session(_) | CommandReply::Done | CommandReply::Checkpoint(_),
+                    ..
+                }
+                | Fate::Unknown => {
                     return Err(CommitError::OutcomeUnknown);
                 }
                 Fate::NotProposed => return Err(CommitError::Unavailable),

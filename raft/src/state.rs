@@ -7,7 +7,6 @@
 use std::ops::ControlFlow;
 
 use imbl::{OrdMap, OrdSet};
-use sha2::{Digest, Sha256};
 use tessera_core::record::{IndexKey, Key, Record};
 use tessera_core::time::UnixMillis;
 use tessera_core::txn::{Dependency, Expectation, HistoryRow, Outcome, Revision, Txn, TxnId};
@@ -15,29 +14,16 @@ use tessera_core::view::{ScanStep, Slot, StateRead};
 
 use crate::batch::{Command, CommandReply};
 use crate::codec;
+use crate::fault;
+use crate::history::{ChainedRow, chain};
+
+pub use crate::history::HistoryHead;
+
+pub(crate) use digest::DIGEST_FORM;
+pub use digest::StateDigest;
 
 /// Number of outcomes a session remembers at most.
 const OUTCOMES_MAX: usize = 4096;
-
-/// Head of the history: how many rows there are, and the hash over all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HistoryHead {
-    /// Number of the newest row; rows count from 1.
-    pub number: u64,
-    /// `hash(n) = SHA-256(hash(n - 1) || n as u64 BE || row)`, `hash(0)` is zero.
-    pub hash: [u8; 32],
-}
-
-/// A history row with its place in the chain, as handed to the history store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainedRow {
-    /// Its number.
-    pub number: u64,
-    /// The encoded [`HistoryRow`].
-    pub bytes: Vec<u8>,
-    /// The chain hash including this row.
-    pub hash: [u8; 32],
-}
 
 /// A node's session: which of its transactions were applied, and with what outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +92,8 @@ impl State {
                 }
                 CommandReply::Done
             }
+            // Changes nothing: the state store pins the state behind this entry, for its digest.
+            Command::Checkpoint => CommandReply::Done,
         }
     }
 
@@ -125,7 +113,7 @@ impl State {
         match self.sessions.get(&id.session) {
             None => return Outcome::UnknownSession,
             Some(session) => {
-                if let Some(first) = session.outcomes.get(&id.sequence) {
+                if let Some(first) = session.outcomes.get(&id.sequence).filter(|_| !fault::drops_replies()) {
                     return Outcome::Duplicate(Box::new(first.clone()));
                 }
                 if id.sequence < session.floor {
@@ -144,7 +132,7 @@ impl State {
     fn apply_txn(&mut self, txn: Txn, rows: &mut Vec<ChainedRow>) -> Outcome {
         for Expectation { dependency, revision } in txn.expects {
             let current = self.revision_of(&dependency);
-            if current != revision {
+            if current != revision && !fault::skips_revision_check() {
                 return Outcome::Conflict(dependency, current);
             }
         }
@@ -258,6 +246,24 @@ impl State {
         self.history
     }
 
+    /// The last row that was removed from the history everywhere; number 0 if none was.
+    #[must_use]
+    pub fn history_anchor(&self) -> HistoryHead {
+        match self.records.get(&Key::HistoryAnchor).map(|slot| &slot.record) {
+            Some(Record::HistoryAnchor(anchor)) => HistoryHead { number: anchor.number, hash: anchor.hash },
+            _ => HistoryHead::default(),
+        }
+    }
+
+    /// The format level the cluster writes; 1 as long as it was never raised.
+    #[must_use]
+    pub fn format_level(&self) -> u32 {
+        match self.records.get(&Key::FormatLevel).map(|slot| &slot.record) {
+            Some(Record::FormatLevel(level)) => *level,
+            _ => 1,
+        }
+    }
+
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -312,54 +318,6 @@ impl State {
     pub(crate) fn restore_session(&mut self, id: u64, session: Session) {
         self.sessions.insert(id, session);
     }
-
-    /// A digest over everything replicated, equal on two nodes at the same log position.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        let mut add = |bytes: Result<Vec<u8>, codec::CodecError>| {
-            let bytes = bytes.unwrap_or_default();
-            hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hasher.update(&bytes);
-        };
-        for (key, slot) in &self.records {
-            add(codec::encode_plain(&(key, slot.revision, slot.created, &slot.record)));
-        }
-        for (index, head) in &self.index_heads {
-            add(codec::encode_plain(&(
-                index,
-                head.revision,
-                u64::try_from(head.members).unwrap_or(u64::MAX),
-            )));
-        }
-        for member in &self.index_members {
-            add(codec::encode_plain(member));
-        }
-        for (id, session) in &self.sessions {
-            let outcomes: Vec<_> = session.outcomes.iter().collect();
-            add(codec::encode_plain(&(id, session.node, session.incarnation, session.floor, outcomes)));
-            add(codec::encode_plain(&session.last_used));
-        }
-        let Counters { revision, created, sessions, time } = self.counters;
-        add(codec::encode_plain(&(
-            revision,
-            created,
-            sessions,
-            time,
-            self.history.number,
-            self.history.hash,
-        )));
-        hasher.finalize().into()
-    }
-}
-
-/// The next hash of the history chain.
-pub(crate) fn chain(previous: &[u8; 32], number: u64, row: &[u8]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(previous);
-    hasher.update(number.to_be_bytes());
-    hasher.update(row);
-    hasher.finalize().into()
 }
 
 impl Session {
@@ -415,5 +373,6 @@ impl StateRead for State {
     }
 }
 
+mod digest;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -20,9 +20,6 @@ const RECORDS: u8 = 2;
 const INDEX_REVISIONS: u8 = 3;
 const SESSIONS: u8 = 4;
 
-/// The format level of the sections as written by this version.
-const FEATURE_LEVEL: u32 = 1;
-
 #[derive(Serialize, Deserialize)]
 struct CountersV1 {
     revision: u64,
@@ -64,7 +61,7 @@ pub(crate) fn store(
         last_log_id: last_applied.map(Into::into),
         membership_log_id: membership.log_id().map(Into::into),
         membership: membership.membership().into(),
-        feature_level: FEATURE_LEVEL,
+        feature_level: state.format_level(),
         counts,
         ..dir.header()
     })?;
@@ -112,11 +109,12 @@ pub(crate) fn store(
 pub(crate) fn load(
     dir: &SnapshotDir,
     file: &SnapshotFile,
+    supported_level: u32,
 ) -> Result<(State, Option<LogId>, StoredMembership), SnapshotError> {
     let mut reader = SnapshotReader::open(&file.path, dir.cluster())?;
     let header = reader.header().clone();
-    if header.feature_level > FEATURE_LEVEL {
-        return Err(SnapshotError::Newer { found: header.feature_level, expected: FEATURE_LEVEL });
+    if header.feature_level > supported_level {
+        return Err(SnapshotError::Newer { found: header.feature_level, expected: supported_level });
     }
     let mut state = State::default();
     while let Some((section, bytes)) = reader.next_record()? {
@@ -186,7 +184,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let dir = SnapshotDir::open(folder.path(), ClusterId(7)).unwrap();
             let file = store(&dir, &versions[cut], None, &StoredMembership::default()).unwrap();
-            let (mut state, last_applied, _) = load(&dir, &file).unwrap();
+            let (mut state, last_applied, _) = load(&dir, &file, 1).unwrap();
             prop_assert_eq!(last_applied, None);
             prop_assert_eq!(state.digest(), versions[cut].digest());
             prop_assert_eq!(state.expired(UnixMillis(25), 100), versions[cut].expired(UnixMillis(25), 100));
@@ -204,8 +202,9 @@ mod tests {
     fn snapshot_of_a_newer_format_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let dir = SnapshotDir::open(folder.path(), ClusterId(7)).unwrap();
-        let header = SnapshotHeader { feature_level: FEATURE_LEVEL + 1, ..dir.header() };
+        let header = SnapshotHeader { feature_level: 2, ..dir.header() };
         let file = dir.begin(header).unwrap().finish().unwrap();
-        assert!(matches!(load(&dir, &file), Err(SnapshotError::Newer { found: 2, expected: 1 })));
+        assert!(matches!(load(&dir, &file, 1), Err(SnapshotError::Newer { found: 2, expected: 1 })));
+        assert!(load(&dir, &file, 2).is_ok());
     }
 }

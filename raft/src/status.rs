@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::{checkpoint::StateCheckpoint, histogram::Distribution};
+
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -54,6 +56,14 @@ pub struct LocalStatus {
     pub quorum: bool,
     /// Whether Raft still runs; it stops for good when the disk fails.
     pub running: bool,
+    /// The newest digest of its state.
+    pub checkpoint: Option<StateCheckpoint>,
+    /// Members whose state differed from this node's when last compared. Anything here is an alarm.
+    pub diverged_from: Vec<u64>,
+    /// The highest format level this node supports.
+    pub supported_level: u32,
+    /// The format level the cluster writes, as far as this node has applied it.
+    pub format_level: u32,
 }
 
 /// A member as another one sees it.
@@ -79,6 +89,12 @@ pub struct NodeStatus {
     pub version: String,
     /// Whether it answered within a second.
     pub reachable: bool,
+    /// The newest digest of its state.
+    pub checkpoint: Option<StateCheckpoint>,
+    /// Members whose state, as it says, differed from its own when last compared. Anything here is an alarm.
+    pub diverged_from: Vec<u64>,
+    /// The highest format level it supports; 0 when it did not answer.
+    pub supported_level: u32,
     /// `host:port` of its Raft listener.
     pub raft_addr: String,
     /// Base URL of its web API.
@@ -130,4 +146,49 @@ pub struct StoreMetrics {
     pub records: u64,
     /// Rows of the history.
     pub history_rows: u64,
+    /// Commits whose first answer was lost, and which were found to have an outcome already.
+    pub duplicates: u64,
+    /// Commands sent to the leader and answered by it.
+    pub forwarded: u64,
+    /// Commands sent to the leader, which did not take them.
+    pub forward_refused: u64,
+    /// Commands sent to the leader, of which nothing was heard again.
+    pub forward_unknown: u64,
+    /// Snapshots made here.
+    pub snapshots_made: u64,
+    /// Snapshots received from the leader.
+    pub snapshots_received: u64,
+    /// How long the last snapshot made here took, in microseconds.
+    pub snapshot_micros: u64,
+    /// Its size.
+    pub snapshot_bytes: u64,
+    /// Number of the last history row removed by the retention.
+    pub history_anchor: u64,
+    /// Number of the history row up to which this node lacks none.
+    pub history_complete: u64,
+    /// History rows this node refused because they contradicted the chain of hashes.
+    pub history_contradictions: u64,
+    /// Writes of history rows that failed; they are fetched from another node.
+    pub history_failures: u64,
+    /// Index of the newest checkpoint this node has the digest of.
+    pub checkpoint_index: u64,
+    /// How long that digest took, pauses included, in microseconds.
+    pub digest_micros: u64,
+    /// Members whose state differed from this node's when last compared.
+    pub diverged_nodes: u64,
+    /// Comparisons that found a difference.
+    pub divergences: u64,
+}
+
+/// Distributions for the monitoring, from the start of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreDistributions {
+    /// From asking for a commit on this node to its outcome, in microseconds.
+    pub commit_micros: Distribution,
+    /// From proposing a batch as the leader to its replies, in microseconds.
+    pub batch_micros: Distribution,
+    /// Commands in a batch.
+    pub batch_commands: Distribution,
+    /// Syncs of the log's disk, in microseconds.
+    pub sync_micros: Distribution,
 }

@@ -4,6 +4,7 @@ pub(crate) mod init;
 pub(crate) mod lifecycle;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod losttoken;
 pub(crate) mod resync;
 pub(crate) mod set;
 pub(crate) mod show;

@@ -12,7 +12,8 @@ use crate::reply::{self, Reply};
 pub(crate) async fn resync(mut call: Call) -> Result<Reply, Failure> {
     let otp1 = otp(&mut call.params, "otp1")?;
     let otp2 = otp(&mut call.params, "otp2")?;
-    let request = Resync { selection: call.selection(), otp1, otp2 };
+    let challenges = call.params.owned("challenge1").zip(call.params.owned("challenge2"));
+    let request = Resync { selection: call.selection(), otp1, otp2, challenges };
     Ok(reply::value(call.run(request).await?))
 }
 

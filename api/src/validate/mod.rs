@@ -3,6 +3,9 @@
 
 pub(crate) mod check;
 pub(crate) mod check_s;
+pub(crate) mod check_status;
+pub(crate) mod check_t;
+pub(crate) mod check_yubikey;
 pub(crate) mod constant;
 mod detail;
 mod once;

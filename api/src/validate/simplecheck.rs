@@ -53,6 +53,7 @@ mod tests {
             serial: Serial::from("HA"),
             token_type: "HMAC",
             description: String::new(),
+            attributes: Vec::new(),
         };
         let challenge = Some(ChallengeReply::One(one.clone()));
         let reply = render(&Verdict { challenge, ..Verdict::default() });

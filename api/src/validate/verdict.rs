@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tessera_core::decide::validate::{ChallengeReply, ChallengedToken, Verdict};
+use tessera_core::decide::validate::{Attribute, ChallengeReply, ChallengedToken, Verdict};
 
 use super::detail;
 use crate::params::Params;
-use crate::reply::{self, Ending, NO_DETAIL, QrForm, Reply, qr_reply};
+use crate::reply::{self, Ending, Members, NO_DETAIL, QrForm, Reply, image_tag, qr_reply};
 
 /// The message over several challenges (reference http-api 2.8).
 pub(super) const SEVERAL: &str = "Multiple challenges submitted.";
@@ -20,6 +20,28 @@ struct Challenge<'a> {
     linotp_tokenserial: &'a str,
     linotp_tokentype: &'a str,
     linotp_tokendescription: &'a str,
+    #[serde(flatten)]
+    attributes: Members<Member<'a>>,
+}
+
+/// What a type tells besides.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    Text(&'a str),
+    Code { value: &'a str, img: String },
+}
+
+/// Width of the image beside a URL, in pixels.
+const URL_WIDTH: u32 = 250;
+
+impl<'a> From<&'a Attribute> for Member<'a> {
+    fn from(attribute: &'a Attribute) -> Self {
+        match attribute {
+            Attribute::Text(text) => Self::Text(text),
+            Attribute::Code(url) => Self::Code { value: url, img: image_tag(url, Some(URL_WIDTH), None) },
+        }
+    }
 }
 
 impl<'a> From<&'a ChallengedToken> for Challenge<'a> {
@@ -30,6 +52,9 @@ impl<'a> From<&'a ChallengedToken> for Challenge<'a> {
             linotp_tokenserial: token.serial.as_str(),
             linotp_tokentype: token.token_type,
             linotp_tokendescription: &token.description,
+            attributes: Members(
+                token.attributes.iter().map(|(name, shown)| (name.clone(), shown.into())).collect(),
+            ),
         }
     }
 }
@@ -135,6 +160,7 @@ mod tests {
             serial: Serial::from(serial),
             token_type: "HMAC",
             description: String::new(),
+            attributes: Vec::new(),
         }
     }
 
@@ -167,6 +193,16 @@ mod tests {
             json!({"transactionid": "18318002572596029", "message": "Please enter your otp value: ",
                 "linotp_tokenserial": "HA", "linotp_tokentype": "HMAC", "linotp_tokendescription": ""})
         );
+        let attributes = vec![
+            ("request".to_owned(), Attribute::Text("10 EUR".to_owned())),
+            ("ocraurl".to_owned(), Attribute::Code("lseqr://req?tr=1".to_owned())),
+        ];
+        let ocra2 = ChallengedToken { attributes, ..token("O", "1") };
+        let challenge = Some(ChallengeReply::One(ocra2));
+        let value = json_of(&Verdict { challenge, ..Verdict::default() });
+        assert_eq!(value["detail"]["request"], "10 EUR");
+        let img = image_tag("lseqr://req?tr=1", Some(250), None);
+        assert_eq!(value["detail"]["ocraurl"], json!({"value": "lseqr://req?tr=1", "img": img}));
         let challenges = vec![token("HB", "72357964811218.01"), token("HA", "72357964811218.02")];
         let transaction_id = TransactionId::from("72357964811218");
         let challenge = Some(ChallengeReply::Several { transaction_id, challenges });

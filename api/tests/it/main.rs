@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod admin;
+mod cluster;
+mod consistency;
 mod health;
 mod https;
+mod monitoring;
 mod server;
 mod system;
 mod transport;

@@ -1,7 +1,7 @@
 //! After the faults have ended the cluster heals.
 //!
-//! At every node a fresh login succeeds within a deadline, and all nodes list the same tokens with the same counters (every list waits for a read barrier, so without load there is no
-//! difference they could have).
+//! At every node a fresh login succeeds within a deadline, and all nodes list the same tokens with the same counters
+//! (every list waits for a read barrier, so without load there is no difference they could have).
 
 use std::time::Duration;
 

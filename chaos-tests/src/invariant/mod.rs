@@ -4,10 +4,14 @@
 //! that violates it.
 
 pub mod answered;
+pub mod answers_again;
+pub mod equal_digests;
 pub mod liveness;
+pub mod never_back;
 pub mod no_replay;
 pub mod no_wrong_no;
 pub mod nothing_lost;
+pub mod one_order;
 
 use anyhow::{Result, bail};
 
@@ -20,7 +24,10 @@ use crate::history::Record;
 pub fn check_history(record: &Record) -> Result<()> {
     none("no_replay", &no_replay::violations(record))?;
     none("no_wrong_no", &no_wrong_no::violations(record))?;
-    none("answered", &answered::violations(record))
+    none("answered", &answered::violations(record))?;
+    none("never_back", &never_back::violations(record))?;
+    none("answers_again", &answers_again::violations(record))?;
+    none("one_order", &one_order::check(record).violations)
 }
 
 /// Turns violations into an error.
@@ -42,10 +49,12 @@ pub(crate) mod histories {
     use std::time::Duration;
 
     use crate::history::{Attempt, Outcome, Record, Sent};
+    use crate::oracle::Kind;
 
     pub(crate) fn attempt(from: u64, to: u64, node: u64, sent: Sent, outcome: Outcome) -> Attempt {
         Attempt {
             serial: "T".into(),
+            kind: Kind::Hotp,
             sent,
             node: Some(node),
             started: Duration::from_millis(from),

@@ -1,18 +1,19 @@
 //! The right OTP is not answered `false`, unless it, or a later one, was accepted before or may have been.
 //!
-//! The excuse is an attempt that was accepted or whose outcome is unknown, and that was under way before this one's answer. A server that does
-//! not know must say 503 (DESIGN 3), because a client takes `false` for the user's fault. OTPs beyond the look-ahead
-//! window are not judged.
+//! The excuse is an attempt that was accepted or whose outcome is unknown, and that was under way before this one's
+//! answer. A server that does not know must say 503 (DESIGN 3), because a client takes `false` for the user's fault. Not
+//! judged are OTPs beyond the look-ahead window, and those of time-based tokens, whose answer depends on a clock.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::COUNT_WINDOW;
 use crate::history::{Attempt, Outcome, Record};
+use crate::oracle::Kind;
 
 /// Every `false` that should not have been one.
 pub fn violations(record: &Record) -> Vec<String> {
     let mut by_token: BTreeMap<&str, Vec<&Attempt>> = BTreeMap::new();
-    for attempt in &record.attempts {
+    for attempt in record.attempts.iter().filter(|attempt| attempt.kind == Kind::Hotp) {
         by_token.entry(&attempt.serial).or_default().push(attempt);
     }
     by_token.values().flat_map(|of_token| violations_of_token(of_token)).collect()
@@ -27,14 +28,12 @@ fn violations_of_token(attempts: &[&Attempt]) -> Vec<String> {
                 && other.started <= attempt.ended
                 && other.counter().is_some_and(|used| used >= counter)
         });
-        // Some serial numbers are of time-based tokens; their first counter is not 0 but the first one sent.
-        let first = attempts.iter().filter_map(|other| other.counter()).min().unwrap_or(counter);
         let used = attempts
             .iter()
             .filter(|other| other.outcome == Outcome::Accepted && other.ended <= attempt.started)
             .filter_map(|other| other.counter())
             .max();
-        let next = used.map_or(first, |used| used.saturating_add(1));
+        let next = used.map_or(0, |used| used.saturating_add(1));
         if !excused && counter.saturating_sub(next) < COUNT_WINDOW {
             found.push(format!("a fresh OTP was refused: {attempt}"));
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::history::{Attempt, Outcome, Record};
+use crate::oracle::Kind;
 use crate::site::{Listing, Shown};
 
 /// What the listing lacks, or has too much. To be called with a listing that was asked for after all else.
@@ -21,7 +22,7 @@ pub fn violations(record: &Record, listing: &Listing) -> Vec<String> {
         })
         .collect();
     let mut by_token: BTreeMap<&str, Vec<&Attempt>> = BTreeMap::new();
-    for attempt in &record.attempts {
+    for attempt in record.attempts.iter().filter(|attempt| attempt.kind == Kind::Hotp) {
         by_token.entry(&attempt.serial).or_default().push(attempt);
     }
     for (serial, attempts) in by_token {

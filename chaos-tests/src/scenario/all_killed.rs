@@ -64,7 +64,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
         "enrolments of unknown outcome",
         record.enrolments.iter().filter(|one| !one.acknowledged).count(),
     );
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     Ok(())
 }
 

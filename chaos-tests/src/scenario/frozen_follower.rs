@@ -57,7 +57,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     clients.stop().await?;
 
     let record = cluster.history().record();
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     let accepted = record.count(&Outcome::Accepted);
     ensure!(accepted > 100, "hardly anything was accepted: the test shows nothing");
     ensure!(

@@ -44,7 +44,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     }
     clients.stop().await?;
     let record = cluster.history().record();
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     let failed: Vec<_> = record.attempts.iter().filter(|a| a.outcome != Outcome::Accepted).collect();
     ensure!(failed.is_empty(), "{} logins failed, for example {:?}", failed.len(), failed.first());
     invariant::check_history(&record)?;

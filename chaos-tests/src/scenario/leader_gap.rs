@@ -6,11 +6,10 @@ use anyhow::{Result, ensure};
 
 use crate::cluster::{Cluster, START_LIMIT};
 use crate::environment::Choices;
-use crate::history::{Outcome, Record};
 use crate::invariant;
 use crate::load::{self, Load};
 use crate::oracle::{Kind, Token};
-use crate::scenario::{self, Figures, longest_gap};
+use crate::scenario::{self, Figures};
 use crate::wait;
 
 const CONNECTIONS: usize = 64;
@@ -45,21 +44,15 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
         cluster.kill(&[leader]).await?;
         let history = cluster.history().clone();
         wait::until("a success after the leader was killed", START_LIMIT, || async {
-            // One that was sent after the kill: an answer under way at the kill shows nothing.
-            let fresh = |record: &Record| {
-                record.attempts.iter().rev().take(2_000).any(|attempt| {
-                    attempt.outcome == Outcome::Accepted
-                        && attempt.started > killed_at + Duration::from_millis(100)
-                })
-            };
-            fresh(&history.record()).then_some(())
+            history.accepted_since(killed_at).then_some(())
         })
         .await?;
         wait::pause(Duration::from_secs(2)).await;
-        let gap = longest_gap(&history.record(), killed_at);
+        let record = history.record();
+        let gap = record.longest_gap(killed_at);
         figures
             .add(&format!("kill {kill}: longest time without a success"), format!("{} ms", gap.as_millis()));
-        let slowest = slowest_login(&history.record(), killed_at);
+        let slowest = record.slowest_login(killed_at);
         figures.add(
             &format!("kill {kill}: slowest login that succeeded"),
             format!("{} ms", slowest.as_millis()),
@@ -69,38 +62,9 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     }
     clients.stop().await?;
     let record = cluster.history().record();
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     invariant::check_history(&record)?;
     let listing = invariant::liveness::check(&sites, "gap", choices).await?;
     let record = cluster.history().record();
     invariant::none("nothing_lost", &invariant::nothing_lost::violations(&record, &listing))
-}
-
-/// The longest that anybody who got in had waited, from a moment on.
-fn slowest_login(record: &Record, from: Duration) -> Duration {
-    let accepted = record.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Accepted);
-    accepted
-        .filter(|attempt| attempt.ended >= from)
-        .map(|attempt| attempt.ended.saturating_sub(attempt.started))
-        .max()
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::history::Sent::Right;
-    use crate::invariant::histories::{attempt, record};
-
-    #[test]
-    fn the_gap_is_between_successes_after_the_kill() {
-        let logins = [
-            attempt(0, 10, 1, Right(0), Outcome::Accepted),
-            attempt(900, 1_000, 1, Right(1), Outcome::Accepted),
-            attempt(1_000, 1_900, 1, Right(2), Outcome::Refused),
-            attempt(1_100, 2_500, 1, Right(3), Outcome::Accepted),
-        ];
-        assert_eq!(longest_gap(&record(&logins), Duration::from_millis(900)), Duration::from_millis(1_500));
-        assert_eq!(longest_gap(&record(&[]), Duration::ZERO), Duration::MAX);
-    }
 }

@@ -72,7 +72,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     cluster.restart(&[leader]).await?;
     let listing = invariant::liveness::check(&sites, "alone", choices).await?;
     let record = cluster.history().record();
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     invariant::check_history(&record)?;
     // The request of the raw connection is not in the history.
     let raw = tokens.first().map(|token| token.serial.clone());

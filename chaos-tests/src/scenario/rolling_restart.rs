@@ -10,7 +10,7 @@ use crate::history::Outcome;
 use crate::invariant;
 use crate::load::{self, Load};
 use crate::oracle::{Kind, Token};
-use crate::scenario::{self, Figures, longest_gap};
+use crate::scenario::{self, Figures};
 use crate::wait;
 
 const CONNECTIONS: usize = 32;
@@ -48,7 +48,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
         let stopped = cluster.history().now();
         cluster.restart(&[id]).await?;
         wait::pause(Duration::from_secs(1)).await;
-        let gap = longest_gap(&cluster.history().record(), begun);
+        let gap = cluster.history().record().longest_gap(begun);
         figures.add(
             &format!("restart of {role} {id}"),
             format!(
@@ -61,7 +61,7 @@ async fn scenario(cluster: &mut Cluster, choices: &mut Choices, figures: &mut Fi
     }
     clients.stop().await?;
     let record = cluster.history().record();
-    figures.add_outcomes(&record);
+    figures.set_outcomes(&record);
     let failed: Vec<_> = record.attempts.iter().filter(|a| a.outcome != Outcome::Accepted).collect();
     ensure!(failed.is_empty(), "{} logins failed, for example {:?}", failed.len(), failed.first());
     invariant::check_history(&record)?;

@@ -3,6 +3,10 @@
 mod damage;
 mod death;
 mod freeze;
+mod membership;
+mod mixed;
+mod partition;
+mod planted;
 mod replay;
 
 use std::fmt;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tessera_client::{Client, ClientBuilder, Secret};
+use tessera_client::{Client, ClientBuilder, Secret, Session};
 
 use super::session_file::{self, Kept};
 use crate::exit::{NotLoggedIn, Usage};
@@ -96,6 +96,20 @@ impl Connection {
     /// A client without a session.
     pub(super) fn anonymous(&self) -> anyhow::Result<Client> {
         Ok(self.builder(&self.urls()?)?.build()?)
+    }
+
+    /// A client of these servers without a session.
+    pub(super) fn anonymous_at(&self, urls: &[String]) -> anyhow::Result<Client> {
+        Ok(self.builder(urls)?.build()?)
+    }
+
+    /// A client of these servers with a session that another client has.
+    pub(super) fn with_session(&self, urls: &[String], session: Option<Session>) -> anyhow::Result<Client> {
+        let builder = self.builder(urls)?;
+        Ok(match session {
+            Some(session) => builder.session(session).build()?,
+            None => builder.build()?,
+        })
     }
 
     /// A client with a session: logged in with the given name and password, or the kept session.

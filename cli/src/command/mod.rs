@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+mod audit;
 mod cert;
 mod cluster;
+mod compare;
 mod completion;
 mod config;
 mod connection;
@@ -46,9 +48,12 @@ enum Command {
     Login(login::Login),
     /// Ends the kept session.
     Logout(login::Logout),
-    /// Looks at the cluster.
+    /// Makes a cluster, adds, replaces and removes its nodes, and shows how they are.
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    /// Checks the audit trail.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Enrols, lists and changes tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -86,6 +91,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Login(login) => connection::block_on(login.run(connection)),
         Command::Logout(logout) => connection::block_on(logout.run(connection)),
         Command::Cluster(cluster) => connection::block_on(cluster.run(connection)),
+        Command::Audit(audit) => connection::block_on(audit.run(connection)),
         Command::Token(token) => connection::block_on(token.run(connection)),
         Command::Realm(realm) => connection::block_on(realm.run(connection)),
         Command::Policy(policy) => connection::block_on(policy.run(connection)),
@@ -135,6 +141,17 @@ mod tests {
             "tessera dev --nodes 3 --data-dir /tmp/x --http-port 7480 --cluster-port 7580 --admin-password p --no-demo",
             "tessera cluster status --url http://a --url http://b --json",
             "tessera --url http://a,http://b cluster status",
+            "tessera cluster init --config node.toml",
+            "tessera cluster token --lifetime 600",
+            "tessera cluster join --config node.toml --token 4-abc --peer otp1:7580 --peer otp2:7580 --wait 0",
+            "tessera cluster remove 3 --wait 10",
+            "tessera cluster replace 3 --no-wait",
+            "tessera cluster transfer-leadership",
+            "tessera cluster transfer-leadership 2",
+            "tessera cluster snapshot 2",
+            "tessera cluster leave --url http://a",
+            "tessera cluster compare --json",
+            "tessera audit verify --url http://a --json",
             "tessera token init --type hmac --owner alice --realm demo --genkey --pin 1234",
             "tessera token list --owner alice --json --user admin --password geheim",
             "tessera token disable OATH1",
@@ -174,6 +191,9 @@ mod tests {
             "tessera token disable",
             "tessera token resync OATH1 123456",
             "tessera dev --nodes 0",
+            "tessera cluster remove",
+            "tessera cluster replace three",
+            "tessera cluster join --config node.toml",
             "tessera dev --nodes many",
             "tessera realm set demo",
             "tessera policy set pin_vpn --scope authentication",

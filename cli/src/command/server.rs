@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use tessera_api::{Api, ApiSettings, Network, Serving, Tls};
-use tessera_node::{Node, NodeConfig, telemetry, tls};
+use tessera_node::{Fatal, Node, NodeConfig, telemetry, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -169,7 +169,12 @@ impl Signals {
             _ = self.terminate.recv() => Reason::Terminated,
             _ = self.interrupt.recv() => Reason::Asked("SIGINT"),
             () = orphaned => Reason::Asked("parent process gone"),
-            fatal = node.failure() => Reason::Failed(fatal.into()),
+            fatal = node.failure() => match fatal {
+                Fatal::Removed => Reason::Asked("removed from the cluster"),
+                other @ (Fatal::WrongKeys | Fatal::ReplicationStopped | Fatal::NotAdmitted(_)) => {
+                    Reason::Failed(other.into())
+                }
+            },
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `tessera token`: enrolling, listing and changing tokens.
 
+mod init;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tessera_client::{
-    CheckRequest, Client, InitRequest, Secret, ShowRequest, TokenRow, TokenSelector, UserRef, Verdict,
-};
+use tessera_client::{CheckRequest, Client, ShowRequest, TokenRow, TokenSelector, UserRef, Verdict};
 
 use super::connection::Connection;
 use crate::exit::Usage;
@@ -13,11 +13,8 @@ use crate::output::{self, Format};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Enrols a token.
-    #[command(
-        after_help = "Examples:\n  tessera token init --type hmac --owner alice --realm demo --genkey --pin 1234\n  \
-        tessera token init --type totp --otpkey 3132333435363738393031323334353637383930 --hashlib sha256 --digits 8"
-    )]
-    Init(Init),
+    #[command(after_help = init::EXAMPLES)]
+    Init(Box<init::Init>),
     /// Lists tokens.
     #[command(after_help = "Examples:\n  tessera token list\n  tessera token list --owner alice --json")]
     List(List),
@@ -36,6 +33,12 @@ pub(crate) enum Token {
     Assign(Assign),
     /// Takes a token from its owner.
     Unassign(Serial),
+    /// Replaces a lost token by a temporary password and disables it.
+    #[command(after_help = "Example:\n  tessera token lost OATH0001")]
+    Lost(Serial),
+    /// Sets the PIN that is typed into the device (motp) or goes into its answers (ocra2).
+    #[command(name = "set-device-pin", after_help = "Example:\n  tessera token set-device-pin LSMO0001 6666")]
+    SetDevicePin(SetPin),
     /// Sets the PIN that goes before the OTP.
     #[command(name = "set-pin", after_help = "Example:\n  tessera token set-pin OATH0001 1234")]
     SetPin(SetPin),
@@ -63,39 +66,6 @@ impl OwnerOptions {
     fn user(&self) -> Option<UserRef> {
         self.owner.as_ref().map(|login| UserRef { realm: self.realm.clone(), ..UserRef::new(login.as_str()) })
     }
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Init {
-    /// Type of the token: hmac or totp
-    #[arg(long = "type", value_name = "TYPE", default_value = "hmac")]
-    token_type: String,
-    /// Serial number; generated unless given
-    #[arg(long)]
-    serial: Option<String>,
-    /// The seed in hexadecimal digits
-    #[arg(long, value_name = "HEX", conflicts_with = "genkey", required_unless_present = "genkey")]
-    otpkey: Option<String>,
-    /// Has the server generate the seed, which is shown once
-    #[arg(long)]
-    genkey: bool,
-    /// Digits of the OTP
-    #[arg(long, value_name = "NUMBER")]
-    digits: Option<u32>,
-    /// Hash: sha1, sha256 or sha512
-    #[arg(long, value_name = "HASH")]
-    hashlib: Option<String>,
-    /// PIN that goes before the OTP
-    #[arg(long)]
-    pin: Option<String>,
-    /// Description
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
-    /// TOTP: seconds of a time step
-    #[arg(long, value_name = "SECONDS")]
-    time_step: Option<u32>,
-    #[command(flatten)]
-    owner: OwnerOptions,
 }
 
 #[derive(Args, Debug)]
@@ -216,6 +186,17 @@ impl Token {
                 client.unassign_token(&serial).await?;
                 output::result(format, &format!("{serial} has no owner now"), &json!({ "serial": serial }))
             }
+            Self::Lost(Serial { serial }) => {
+                let lost = client.replace_lost_token(&serial).await?;
+                let (password, end) = (lost.password, lost.end_date);
+                let text = format!("{}\n{password}\ngood until {end} UTC", lost.serial);
+                let value = json!({ "serial": lost.serial, "password": password, "end_date": end });
+                output::result(format, &text, &value)
+            }
+            Self::SetDevicePin(SetPin { serial, pin }) => {
+                client.set_user_pin(&serial, &pin).await?;
+                output::result(format, &format!("device PIN of {serial} set"), &json!({ "serial": serial }))
+            }
             Self::SetPin(SetPin { serial, pin }) => {
                 let changed = client.set_tokens(&TokenSelector::serial(&serial), &[("pin", &pin)]).await?;
                 anyhow::ensure!(
@@ -239,38 +220,6 @@ fn count(format: Format, verb: &str, changed: u64) -> anyhow::Result<()> {
     anyhow::ensure!(changed > 0, "no token {verb}");
     let noun = if changed == 1 { "token" } else { "tokens" };
     output::result(format, &format!("{changed} {noun} {verb}"), &json!({ verb: changed }))
-}
-
-impl Init {
-    async fn run(self, client: &Client, format: Format) -> anyhow::Result<()> {
-        let request = InitRequest {
-            user: self.owner.user(),
-            token_type: self.token_type,
-            serial: self.serial,
-            otpkey: self.otpkey.map(Secret::new),
-            genkey: self.genkey,
-            otplen: self.digits,
-            hashlib: self.hashlib,
-            pin: self.pin.map(Secret::new),
-            description: self.description,
-            extra: self.time_step.map(|step| ("timeStep".to_owned(), step.to_string())).into_iter().collect(),
-        };
-        let token = client.init_token(&request).await?;
-        let shown = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-        let (seed, url) = (shown(&token.otpkey), shown(&token.enrollment_url));
-        match format {
-            Format::Json => {
-                output::json(&json!({ "serial": token.serial, "otpkey": seed, "enrollment_url": url }))
-            }
-            Format::Text => {
-                output::line(&token.serial);
-                for text in seed.iter().chain(&url) {
-                    output::line(text);
-                }
-                Ok(())
-            }
-        }
-    }
 }
 
 impl List {

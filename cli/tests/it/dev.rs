@@ -146,6 +146,11 @@ fn use_as_administrator(url: &str, home: &Path) {
     let status = json(&["cluster", "status", "--json"], home);
     assert_eq!(status["nodes"][0]["role"], "leader", "{status}");
     assert_eq!(status["nodes"][0]["reachable"], true);
+    let compared = json(&["cluster", "compare", "--json"], home);
+    assert_eq!((&compared["equal"], &compared["complete"]), (&Value::Bool(true), &Value::Bool(true)));
+    let audit = json(&["audit", "verify", "--json"], home);
+    assert_eq!((&audit["ok"], &audit["nodes"][0]["check"]["fault"]), (&Value::Bool(true), &Value::Null));
+    assert!(audit["nodes"][0]["rows"].as_u64().unwrap() > 0, "{audit}");
     let users = json(&["user", "list", "--realm", "demo", "--json"], home);
     let logins: Vec<&str> =
         users.as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();

@@ -9,3 +9,4 @@
 
 mod connectors;
 mod passwd;
+mod yubico;

@@ -24,6 +24,17 @@ pub struct Code {
 }
 
 impl Code {
+    /// The last `digits` digits of a truncated value, at most ten.
+    pub(super) fn cut(value: u32, digits: u32) -> Self {
+        let modulus = 10_u64.saturating_pow(digits.min(10));
+        Self::new(u64::from(value) % modulus, usize::try_from(digits.min(10)).unwrap_or(10))
+    }
+
+    /// All digits of a truncated value, without leading zeros.
+    pub(super) fn whole(value: u32) -> Self {
+        Self::cut(value, value.checked_ilog10().unwrap_or(0) + 1)
+    }
+
     fn new(value: u64, len: usize) -> Self {
         let mut code = Self { digits: [b'0'; 10], len };
         let mut rest = value;
@@ -131,7 +142,7 @@ impl Hotp {
     }
 }
 
-fn keyed<M: Mac + KeyInit>(seed: &[u8]) -> M {
+pub(crate) fn keyed<M: Mac + KeyInit>(seed: &[u8]) -> M {
     match <M as KeyInit>::new_from_slice(seed) {
         Ok(mac) => mac,
         Err(_) => unreachable_key_length(),
@@ -148,7 +159,7 @@ fn unreachable_key_length<M>() -> M {
 
 /// Dynamic truncation: 31 bits from the offset that the last nibble names (RFC 4226 section 5.3). The shortest digest has
 /// 20 bytes, so that the four bytes always exist.
-fn truncate(digest: &[u8]) -> u32 {
+pub(super) fn truncate(digest: &[u8]) -> u32 {
     let offset = usize::from(digest.last().copied().unwrap_or_default() & 0x0f);
     let word = digest.get(offset..).and_then(<[u8]>::first_chunk::<4>).copied().unwrap_or_default();
     u32::from_be_bytes(word) & 0x7fff_ffff

@@ -11,6 +11,53 @@ use crate::secret::SecretText;
 /// The longest URI; the label is cut to keep it.
 pub const LENGTH_MAX: usize = 400;
 
+/// What the placeholders in issuer and label stand for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Placeholders<'a> {
+    /// `<u>`: the owner's login.
+    pub login: &'a str,
+    /// `<r>`: the owner's realm.
+    pub realm: &'a str,
+    /// `<s>`: the serial.
+    pub serial: &'a str,
+    /// `<d>`: the description.
+    pub description: &'a str,
+}
+
+impl Placeholders<'_> {
+    /// Fills a template. What is filled in is not looked at for placeholders again.
+    #[must_use]
+    pub fn fill(&self, template: &str) -> String {
+        let mut filled = String::with_capacity(template.len() + 32);
+        let mut rest = template;
+        while let Some((before, behind)) = rest.split_once('<') {
+            filled.push_str(before);
+            let known =
+                [("u>", self.login), ("r>", self.realm), ("s>", self.serial), ("d>", self.description)];
+            let found =
+                known.iter().find_map(|(name, value)| behind.strip_prefix(name).map(|rest| (rest, *value)));
+            rest = match found {
+                Some((behind, value)) => {
+                    filled.push_str(value);
+                    behind
+                }
+                None => {
+                    filled.push('<');
+                    behind
+                }
+            };
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+/// A value as forms encode it: blanks become `+`.
+#[must_use]
+pub fn form_encoded(text: &str) -> String {
+    text.split(' ').map(|word| utf8_percent_encode(word, VALUE).to_string()).collect::<Vec<_>>().join("+")
+}
+
 /// Everything but the unreserved characters of RFC 3986.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// In the label `/` stays literal as well.
@@ -23,6 +70,8 @@ pub enum Moving {
     Counter,
     /// `totp`: a time step of this many seconds.
     Period(u64),
+    /// `motp`: time slots of fixed length.
+    Slot,
 }
 
 /// What a URI says.
@@ -48,6 +97,7 @@ pub fn uri(content: &Otpauth<'_>) -> SecretText {
     let kind = match content.moving {
         Moving::Counter => "hotp",
         Moving::Period(_) => "totp",
+        Moving::Slot => "motp",
     };
     let query = query(content);
     let fixed = "otpauth://".len() + kind.len() + "/".len() + "?".len() + query.expose().len();
@@ -82,7 +132,7 @@ fn query(content: &Otpauth<'_>) -> SecretText {
     }
     match content.moving {
         Moving::Counter => parameter("counter", &0),
-        Moving::Period(30) => {}
+        Moving::Period(30) | Moving::Slot => {}
         Moving::Period(seconds) => parameter("period", &seconds),
     }
     parameter("issuer", &utf8_percent_encode(content.issuer, VALUE));
@@ -150,6 +200,8 @@ mod tests {
             "otpauth://totp/ACME%20Corp:alice?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
              &digits=8&algorithm=SHA256&period=60&issuer=ACME%20Corp",
         );
+        let motp = Otpauth { key: b"DEADBEEFDEADBEEF", moving: Moving::Slot, ..EXAMPLE };
+        check(&motp, "otpauth://motp/LinOTP:alice?secret=IRCUCRCCIVCUMRCFIFCEERKFIY&issuer=LinOTP");
     }
 
     #[test]
@@ -166,6 +218,21 @@ mod tests {
             "otpauth://hotp/a/b:c/d%20e%3A%40%C3%BC?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
              &counter=0&issuer=a%2Fb",
         );
+    }
+
+    /// Reference tokens 4.6.
+    #[test]
+    fn placeholders_are_filled_once() {
+        let names = Placeholders { login: "alice<s>", realm: "corp", serial: "A1", description: "blue" };
+        for (template, expected) in [
+            ("<u>", "alice<s>"),
+            ("<u>@<r> (<s>, <d>)", "alice<s>@corp (A1, blue)"),
+            ("<x> < <U> <", "<x> < <U> <"),
+            ("", ""),
+            ("<<s>>", "<A1>"),
+        ] {
+            assert_eq!(names.fill(template), expected, "{template}");
+        }
     }
 
     #[test]

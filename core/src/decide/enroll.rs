@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::enrollment::{Place, StoredAs, limit_owned, limit_realms, names_in_apps, random_pin, stored_pin};
 use super::limits::scope_paths;
+use super::pin::store_device_pin;
 use super::rights::{Granted, require_init};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of};
 use super::validate::lane;
@@ -62,6 +63,40 @@ pub struct Init {
     pub time_window: Option<u64>,
     /// `timeShift` in seconds (totp).
     pub time_shift: Option<i64>,
+    /// `onetime` was present: the token is good for one successful login (pw, spass).
+    pub once: bool,
+    /// `otppin` (motp) or `ocrapin` (ocra2): the device PIN.
+    pub device_pin: Option<SecretText>,
+    /// `public_uid`: the modhex prefix of every OTP (yubikey).
+    pub public_uid: Option<String>,
+    /// What `ocra2` needs.
+    pub ocra: OcraParams,
+    /// `forward.serial`: the token whose OTPs are taken (forward).
+    pub forward_serial: Option<String>,
+    /// `yubico.tokenid`: the public identity (yubico).
+    pub yubico_id: Option<String>,
+}
+
+/// The parameters of an `ocra2` token (reference tokens 10.2).
+#[derive(Clone, Debug, Default)]
+pub struct OcraParams {
+    /// `ocrasuite`; a default of the configuration if absent.
+    pub suite: Option<String>,
+    /// `sharedsecret` was present: the first phase of a roll-out.
+    pub shared_secret: bool,
+    /// `activationcode`: the second phase.
+    pub activation_code: Option<SecretText>,
+    /// `message`: what the challenge of the second phase is about.
+    pub message: Option<String>,
+}
+
+/// A further member of the reply to an enrolment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A text.
+    Text(SecretText),
+    /// A text that is shown as QR code as well.
+    Code(SecretText),
 }
 
 /// What `admin/init` tells about the token.
@@ -73,6 +108,8 @@ pub struct Enrolled {
     pub seed_text: Option<SecretText>,
     /// The `otpauth://` URI, which contains the seed, for the types that have one.
     pub otpauth_url: Option<SecretText>,
+    /// What single types tell besides, by its name in the reply.
+    pub detail: Vec<(&'static str, Shown)>,
 }
 
 /// The longest description, in characters; longer ones are cut.
@@ -107,7 +144,7 @@ impl Request for Init {
             limit_realms(cx, &place, &BTreeSet::from([serial.clone()]), &draft.token.realms)?;
         }
         let rules = token_type.rules();
-        rules.enroll(self, &mut draft, &configuration.settings, &mut cx.random)?;
+        rules.enroll(cx, self, &mut draft)?;
         if let Some(user) = &user {
             draft.token.owner = Some(user.owner.clone());
         }
@@ -118,10 +155,11 @@ impl Request for Init {
             Some(seed) => rules.otpauth_uri(&draft.token, seed, names)?,
             None => None,
         };
-        let seed_text = draft.seed.clone().filter(|_| rules.shows_seed());
-        store(cx, &serial, draft)?;
+        let seed_text = draft.shown_seed.take();
+        let detail = std::mem::take(&mut draft.detail);
+        store(cx, draft)?;
         cx.audit.success = true;
-        Ok(Enrolled { serial, seed_text, otpauth_url })
+        Ok(Enrolled { serial, seed_text, otpauth_url, detail })
     }
 }
 
@@ -131,15 +169,18 @@ impl Init {
         TokenType::find(name).ok_or_else(|| Refusal::UnknownTokenType(name.to_owned()))
     }
 
-    fn serial(&self, cx: &mut Context<'_>, token_type: TokenType) -> Result<Serial, Refusal> {
-        match self.serial.as_deref().filter(|serial| !serial.is_empty()) {
-            Some(given) => serial::parse(given),
-            None => serial::generate(&mut cx.view, &mut cx.random, token_type, self.prefix.as_deref()),
+    fn serial(&self, cx: &mut Context<'_>, token_type: TokenType) -> Result<Serial, Stop> {
+        if let Some(given) = self.serial.as_deref().filter(|serial| !serial.is_empty()) {
+            return Ok(serial::parse(given)?);
         }
+        if let Some(found) = token_type.rules().find_serial(cx, self)? {
+            return Ok(found);
+        }
+        Ok(serial::generate(&mut cx.view, &mut cx.random, token_type, self.prefix.as_deref())?)
     }
 
     /// The stored token with this serial, which must be of the same type, or a new one.
-    fn draft(
+    pub(super) fn draft(
         &self,
         cx: &mut Context<'_>,
         token_type: TokenType,
@@ -148,7 +189,7 @@ impl Init {
     ) -> Result<Draft, Refusal> {
         let Some(stored) = cx.view.token(serial) else {
             let token = new_token(token_type, settings, cx.facts.now);
-            return Ok(Draft { token, usage: UsageV1::default(), seed: None });
+            return Ok(draft_of(serial, token, UsageV1::default()));
         };
         if stored.token_type != token_type {
             return Err(Refusal::TokenTypeMismatch {
@@ -158,7 +199,7 @@ impl Init {
             });
         }
         let usage = Arc::unwrap_or_clone(cx.view.usage(serial));
-        Ok(Draft { token: Arc::unwrap_or_clone(stored), usage, seed: None })
+        Ok(draft_of(serial, Arc::unwrap_or_clone(stored), usage))
     }
 
     /// The PIN: the one given, or a random one where a policy says so.
@@ -249,9 +290,21 @@ fn new_token(token_type: TokenType, settings: &Settings, now: UnixMillis) -> Tok
     }
 }
 
-/// Seals a new seed, which also starts the counters again, and stores the token.
-fn store(cx: &mut Context<'_>, serial: &Serial, draft: Draft) -> Result<(), Stop> {
-    let Draft { mut token, mut usage, seed } = draft;
+fn draft_of(serial: &Serial, token: TokenV1, usage: UsageV1) -> Draft {
+    Draft {
+        serial: serial.clone(),
+        token,
+        usage,
+        seed: None,
+        device_pin: None,
+        shown_seed: None,
+        detail: Vec::new(),
+    }
+}
+
+/// Seals a new seed, which also starts the counters again, and a new device PIN, and stores the token.
+pub(super) fn store(cx: &mut Context<'_>, draft: Draft) -> Result<(), Stop> {
+    let Draft { serial, mut token, mut usage, seed, device_pin, .. } = draft;
     if let Some(seed) = seed {
         let nonce = cx.random.bytes();
         let sealed =
@@ -261,8 +314,11 @@ fn store(cx: &mut Context<'_>, serial: &Serial, draft: Draft) -> Result<(), Stop
         usage.fail_count = 0;
         usage.auto_resync = None;
     }
-    cx.view.put_token(serial, token);
-    cx.view.put_usage(serial, usage);
+    if let Some(pin) = device_pin {
+        token.user_pin = Some(store_device_pin(cx, &serial, &pin)?);
+    }
+    cx.view.put_token(&serial, token);
+    cx.view.put_usage(&serial, usage);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use super::pin::store_pin;
 use super::policies::{Who, known_owner, named_value, value};
 use super::resolver::name_of;
 use super::user::{KnownUser, UserParams};
+use crate::algo::otpauth::Placeholders;
 use crate::decision::{Refusal, Stop};
 use crate::policy::Scope;
 use crate::policy::catalogue::Action;
@@ -16,6 +17,7 @@ use crate::policy::catalogue::enrollment::{
     max_token_of_type,
 };
 use crate::policy::value::ActionValue;
+use crate::random_text;
 use crate::record::{IndexKey, Key, Pin, Record, TokenType, TokenV1};
 use crate::secret::SecretText;
 use crate::user::{RealmName, Serial};
@@ -28,7 +30,6 @@ const EXACT_COUNT_MAX: usize = 512;
 /// The longest random PIN.
 const PIN_LENGTH_MAX: i64 = 99;
 
-const LETTERS_AND_DIGITS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const ISSUER: &str = "LinOTP";
 
 /// Whom a token is for, and the realms whose policies count: the user's; without a user the one named, or those of the
@@ -186,30 +187,8 @@ pub(super) fn random_pin(cx: &mut Context<'_>, place: &Place) -> Result<Option<S
         return Ok(None);
     }
     let content = place.values(cx, &OTP_PIN_RANDOM_CONTENT)?.into_iter().find(|content| !content.is_empty());
-    let alphabet: Vec<char> = alphabet(content.as_deref().unwrap_or_default()).chars().collect();
-    let size = u32::try_from(alphabet.len()).unwrap_or(0);
-    let mut pin = String::with_capacity(usize::try_from(length).unwrap_or(0));
-    for _ in 0..length {
-        let at = usize::try_from(cx.random.below(size)).unwrap_or(0);
-        pin.extend(alphabet.get(at));
-    }
-    Ok(Some(SecretText::new(pin)))
-}
-
-/// The characters of the groups named; letters and digits if none is.
-fn alphabet(groups: &str) -> String {
-    let mut all = String::new();
-    for (group, characters) in [
-        ('c', "abcdefghijklmnopqrstuvwxyz"),
-        ('C', "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-        ('n', "0123456789"),
-        ('s', "!#$%&()*+,-./:;<=>?@[]^_"),
-    ] {
-        if groups.contains(group) {
-            all.push_str(characters);
-        }
-    }
-    if all.is_empty() { LETTERS_AND_DIGITS.to_owned() } else { all }
+    let alphabet = random_text::alphabet(content.as_deref().unwrap_or_default());
+    Ok(Some(random_text::make(&mut cx.random, u32::try_from(length).unwrap_or(0), &alphabet)))
 }
 
 /// The stored form of a PIN: sealed if the request or a policy of the token's realms, or else of the place, asks for it.
@@ -243,16 +222,14 @@ pub(super) fn names_in_apps(
 ) -> Result<(String, String), Stop> {
     let login = place.user.as_ref().map_or("", |user| user.login.as_str());
     let realm = place.user.as_ref().map_or("", |user| user.realm.as_str());
-    let fill = |text: &str| {
-        text.replace("<u>", login)
-            .replace("<r>", realm)
-            .replace("<s>", serial.as_str())
-            .replace("<d>", description)
-    };
+    let placeholders = Placeholders { login, realm, serial: serial.as_str(), description };
     let given = |texts: Vec<Box<str>>| texts.into_iter().find(|text| !text.is_empty());
-    let issuer = given(place.values(cx, &TOKENISSUER)?).map_or_else(|| ISSUER.to_owned(), |text| fill(&text));
+    let issuer = match given(place.values(cx, &TOKENISSUER)?) {
+        Some(issuer) => placeholders.fill(&issuer),
+        None => ISSUER.to_owned(),
+    };
     let account = match given(place.values(cx, &TOKENLABEL)?) {
-        Some(label) => fill(&label),
+        Some(label) => placeholders.fill(&label),
         None if login.is_empty() => serial.to_string(),
         None => login.to_owned(),
     };

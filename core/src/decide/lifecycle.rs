@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::enrollment::{Place, StoredAs, limit_owned, limit_realms, random_pin, stored_pin};
+use super::pin::store_device_pin;
 use super::rights::{require_selection, require_tokens, require_user};
 use super::selection::{Count, Selection, note_tokens};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of, tokens_of};
 use super::validate::lane;
 use super::{Context, Request};
 use crate::decision::{Refusal, Stop};
-use crate::policy::catalogue::admin;
-use crate::record::{IndexKey, Key, Pin, TokenV1};
+use crate::policy::catalogue::{Action, admin};
+use crate::record::{IndexKey, Key, Pin, TokenType, TokenV1};
 use crate::secret::SecretText;
 use crate::user::{RealmName, Serial};
 
@@ -327,17 +328,42 @@ impl Request for Reset {
     }
 }
 
+/// The right that the device PIN of a token type needs; types without such a PIN are refused anyway.
+const fn device_pin_right(token_type: TokenType) -> Option<&'static Action<bool>> {
+    match token_type {
+        TokenType::Motp => Some(&admin::SET_MOTP_PIN),
+        TokenType::Ocra2 => Some(&admin::SET_OCRA_PIN),
+        TokenType::Hmac
+        | TokenType::Totp
+        | TokenType::Pw
+        | TokenType::Spass
+        | TokenType::Dpw
+        | TokenType::Yubikey
+        | TokenType::Forward
+        | TokenType::Yubico => None,
+    }
+}
+
 impl Request for SetPin {
     type Reply = ();
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let serial = required(self.serial.as_deref(), "serial")?;
-        self.user_pin.as_ref().ok_or(Refusal::MissingParameter("userpin"))?;
-        let token = existing_one(cx, serial)?;
-        note_tokens(cx, &[Serial::from(serial)]);
-        // None of the token types so far has a device PIN; those that do (mOTP, OCRA2) store it here.
-        let token_type = token.token_type.name();
-        Err(Refusal::Unsupported { operation: "setPin", token_type }.into())
+        let user_pin = self.user_pin.as_ref().ok_or(Refusal::MissingParameter("userpin"))?;
+        let serial = Serial::from(serial);
+        if let Some(action) = cx.view.token(&serial).and_then(|token| device_pin_right(token.token_type)) {
+            require_tokens(cx, action, std::slice::from_ref(&serial))?;
+        }
+        let mut token = existing_one(cx, serial.as_str())?;
+        note_tokens(cx, std::slice::from_ref(&serial));
+        if !token.token_type.rules().has_device_pin() {
+            let token_type = token.token_type.name();
+            return Err(Refusal::Unsupported { operation: "setPin", token_type }.into());
+        }
+        token.user_pin = Some(store_device_pin(cx, &serial, user_pin)?);
+        cx.view.put_token(&serial, token);
+        cx.audit.success = true;
+        Ok(())
     }
 }
 

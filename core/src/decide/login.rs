@@ -1,23 +1,35 @@
 //! Checking what was submitted against a list of tokens (reference tokens 6.4 to 6.9).
 //!
-//! Every token of the list ends up in one place: it took no part, its OTP was right, only its PIN was right, or nothing.
-//! Nothing is written before all tokens have been looked at. What the places together mean is decided at the end.
+//! Every token of the list ends up in one place: it took no part, its OTP was right, it is to be challenged, only its PIN
+//! was right, or nothing. Nothing is written before all tokens have been looked at. What the places together mean is
+//! decided at the end, in [`outcome`].
 
+mod outcome;
+pub(crate) mod target;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::challenge::{self, Found, ToChallenge};
 use super::exceed::retire;
-use super::limits::{Obstacle, Occasion, UsageLimits, count, find_obstacle};
+use super::limits::{Obstacle, Occasion, UsageLimits, find_obstacle};
 use super::pin::{OtpPinMode, PinCheck, Split, otp_pin_mode};
 use super::user::KnownUser;
 use super::validate::Verdict;
 use super::{Context, last_access};
 use crate::configuration::Configuration;
-use crate::decision::{Defect, Stop};
+use crate::decision::{Defect, Refusal, Stop};
+use crate::facts::Answer;
 use crate::record::{Key, Record, TokenV1, UsageV1};
 use crate::secret::{SealError, SecretText};
 use crate::time::UnixMillis;
-use crate::token::{Attempt, Proof, TokenFault, Verification, remember};
+use crate::token::{
+    Answered, Answering, Attempt, Modes, Proof, TokenFault, TokenRules, Verification, remember,
+};
 use crate::user::Serial;
+
+pub(super) use outcome::detail;
+use target::Target;
 
 /// What is to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +40,27 @@ pub(super) struct Login<'a> {
     pub(super) submitted: &'a SecretText,
     /// Whether the lengths of PIN and OTP are to be told.
     pub(super) auth_info: bool,
+    /// The transaction that is answered.
+    pub(super) transaction: Option<&'a str>,
+    /// The parameters for the token types.
+    pub(super) options: &'a BTreeMap<String, String>,
+}
+
+/// Whether a request says what a challenge is to be about.
+fn has_input(options: &BTreeMap<String, String>) -> bool {
+    options.contains_key("data") || options.contains_key("challenge")
+}
+
+/// Whether tokens of a type that can do both are challenged rather than asked for PIN and OTP together: the one place
+/// that knows. So far only the login of the self-service does.
+fn prefers_challenges(cx: &Context<'_>) -> bool {
+    cx.facts.caller.action == "userservice/login"
 }
 
 /// Where a token ended up.
 enum Place {
-    Valid { proof: Proof, lengths: Option<Vec<(String, u32)>> },
+    Valid { proof: Proof, lengths: Option<Vec<(String, u32)>>, answered: Option<Found> },
+    Challenged,
     PinMatching,
     Invalid,
 }
@@ -42,8 +70,40 @@ struct Candidate {
     serial: Serial,
     token: Arc<TokenV1>,
     usage: Arc<UsageV1>,
+    /// The token whose OTPs it takes, if it has none of its own.
+    target: Option<Target>,
     limits: UsageLimits,
     place: Place,
+}
+
+impl Candidate {
+    /// The rules of the token whose OTPs are checked.
+    fn otp_rules(&self) -> &'static dyn TokenRules {
+        self.target.as_ref().map_or(&self.token, |target| &target.token).token_type.rules()
+    }
+}
+
+/// A token while it is looked at.
+struct Subject<'t> {
+    serial: &'t Serial,
+    token: &'t TokenV1,
+    usage: Arc<UsageV1>,
+    target: Option<Target>,
+}
+
+impl Subject<'_> {
+    /// The token whose OTPs are checked.
+    fn otp_token(&self) -> &TokenV1 {
+        self.target.as_ref().map_or(self.token, |target| &target.token)
+    }
+
+    fn rules(&self) -> &'static dyn TokenRules {
+        self.otp_token().token_type.rules()
+    }
+
+    fn is_challenged_by_pin(&self) -> bool {
+        self.target.is_some() || self.rules().is_challenged_by_pin()
+    }
 }
 
 /// Checks a login against tokens, in their order.
@@ -56,6 +116,7 @@ pub(super) fn check_tokens(
     let mut round = Round {
         login,
         prepend_pin: configuration.settings.prepends_pin(),
+        prefers_challenges: prefers_challenges(cx),
         pins: PinCheck::new(otp_pin_mode(cx, login.user, serials)?, login.user),
         stamp: last_access::stamp(&configuration.settings, cx.facts.now),
         configuration,
@@ -65,13 +126,42 @@ pub(super) fn check_tokens(
     for serial in serials {
         round.look_at(cx, serial)?;
     }
-    Ok(round.conclude(cx))
+    round.conclude(cx)
+}
+
+/// A request by serial without anything submitted: it may trigger a challenge of the types that need no PIN for that.
+///
+/// # Errors
+/// When the parameter `pass` would be needed, or the token cannot be challenged.
+pub(super) fn trigger(
+    cx: &mut Context<'_>,
+    serials: &[Serial],
+    options: &BTreeMap<String, String>,
+) -> Result<Verdict, Stop> {
+    let mut tokens = Vec::new();
+    for serial in serials {
+        let Some(token) = cx.view.token(serial) else { continue };
+        let usage = cx.view.usage(serial);
+        let occasion = Occasion { now: cx.facts.now, realm: None, area: "validate" };
+        let usable = matches!(find_obstacle(&token, &usage, occasion), Ok(None));
+        if usable && has_input(options) && token.token_type.rules().is_challenged_without_pin() {
+            tokens.push(ToChallenge { serial: serial.clone(), token });
+        }
+    }
+    if tokens.is_empty() {
+        return Err(Refusal::MissingParameter("pass").into());
+    }
+    let challenge = challenge::create(cx, &tokens, options)?;
+    super::selection::note_tokens(cx, serials);
+    detail(cx, "challenge created");
+    Ok(Verdict { challenge: Some(challenge), ..Verdict::default() })
 }
 
 struct Round<'a> {
     login: Login<'a>,
     configuration: Arc<Configuration>,
     prepend_pin: bool,
+    prefers_challenges: bool,
     pins: PinCheck<'a>,
     stamp: Option<UnixMillis>,
     candidates: Vec<Candidate>,
@@ -79,7 +169,7 @@ struct Round<'a> {
     skipped: Option<&'static str>,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
     fn look_at(&mut self, cx: &mut Context<'_>, serial: &Serial) -> Result<(), Stop> {
         let Some(token) = cx.view.token(serial) else { return Ok(()) };
         let usage = cx.view.usage(serial);
@@ -101,13 +191,20 @@ impl Round<'_> {
             }
             Err(fault) => Err(fault),
         };
-        let looked = match limits {
-            Ok(limits) => self.authenticate(cx, serial, &token, usage).map(|result| (limits, result)),
-            Err(fault) => Err(Trouble::Token(fault.into())),
+        let mut subject = Subject { serial, token: &token, usage, target: None };
+        let looked = match (limits, target::find(cx, &token)) {
+            (Ok(limits), Ok(target)) => {
+                subject.target = target;
+                self.place(cx, &mut subject).map(|place| (limits, place))
+            }
+            (Err(fault), _) => Err(Trouble::Token(fault.into())),
+            (_, Err(fault)) => Err(Trouble::Token(fault)),
         };
+        let Subject { usage, target, .. } = subject;
         match looked {
-            Ok((limits, (place, usage))) => {
-                self.candidates.push(Candidate { serial: serial.clone(), token, usage, limits, place });
+            Ok((limits, place)) => {
+                let serial = serial.clone();
+                self.candidates.push(Candidate { serial, token, usage, target, limits, place });
             }
             Err(Trouble::Stop(stop)) => return Err(stop),
             // One token that cannot be used does not keep the user from logging in with another one.
@@ -125,204 +222,163 @@ impl Round<'_> {
         }
     }
 
+    /// Whether it is a login, an answer to a challenge, or the wish for one (reference tokens 6.5).
+    fn place(&mut self, cx: &mut Context<'_>, subject: &mut Subject<'_>) -> Result<Place, Trouble> {
+        let place = match subject.rules().modes() {
+            Modes::Authenticate => return self.authenticate(cx, subject),
+            Modes::Both if !self.prefers_challenges && !self.names_challenge(cx, subject) => {
+                return self.authenticate(cx, subject);
+            }
+            Modes::Both if self.login.transaction.is_some() => return self.respond(cx, subject),
+            Modes::Both => self.authenticate(cx, subject)?,
+            Modes::Challenge if self.is_answer(cx, subject)? => return self.respond(cx, subject),
+            Modes::Challenge => Place::Invalid,
+        };
+        let asks = !matches!(place, Place::Valid { .. })
+            && (subject.is_challenged_by_pin() || has_input(self.login.options))
+            && self.is_pin(cx, subject)?;
+        Ok(if asks { Place::Challenged } else { place })
+    }
+
+    /// Whether the request names a transaction in which this token was challenged. A client that sends along the state of
+    /// an earlier login, or of another token, is treated as if it had not.
+    fn names_challenge(&self, cx: &mut Context<'_>, subject: &Subject<'_>) -> bool {
+        let transaction = self.login.transaction;
+        transaction.is_some()
+            && !challenge::of_token(cx, subject.serial, subject.token, transaction).is_empty()
+    }
+
+    /// Whether all of what was submitted is the PIN.
+    fn is_pin(&mut self, cx: &mut Context<'_>, subject: &Subject<'_>) -> Result<bool, Trouble> {
+        let submitted = self.login.submitted.expose();
+        Ok(self.pins.accepts(cx, subject.serial, subject.token, submitted)?)
+    }
+
+    fn is_answer(&mut self, cx: &mut Context<'_>, subject: &Subject<'_>) -> Result<bool, Trouble> {
+        match subject.rules().answering() {
+            Answering::ByTransaction => Ok(self.login.transaction.is_some()),
+            Answering::WheneverOpen => {
+                if self.login.submitted.expose().is_empty() || self.is_pin(cx, subject)? {
+                    return Ok(false);
+                }
+                Ok(has_input(self.login.options) || !self.open_challenges(cx, subject).is_empty())
+            }
+        }
+    }
+
+    /// The challenges that may be answered, newest first.
+    fn open_challenges(&self, cx: &mut Context<'_>, subject: &Subject<'_>) -> Vec<Found> {
+        let rules = subject.rules();
+        let settings = &self.configuration.settings;
+        let mut found = challenge::of_token(cx, subject.serial, subject.token, self.login.transaction);
+        found.retain(|challenge| {
+            challenge.record.open && rules.may_answer(settings, challenge.record.received_count)
+        });
+        found
+    }
+
     /// PIN first, and the OTP only behind a right PIN; with the user store's password the other way round, so that
     /// guessing does not lock directory accounts (reference tokens 5.3).
-    fn authenticate(
-        &mut self,
-        cx: &mut Context<'_>,
-        serial: &Serial,
-        token: &TokenV1,
-        mut usage: Arc<UsageV1>,
-    ) -> Result<(Place, Arc<UsageV1>), Trouble> {
-        let rules = token.token_type.rules();
-        let split = rules.split(token, self.pins.mode(), self.prepend_pin, self.login.submitted.expose());
+    fn authenticate(&mut self, cx: &mut Context<'_>, subject: &mut Subject<'_>) -> Result<Place, Trouble> {
+        let split = self.split(subject);
         let otp_first = self.pins.mode() == OtpPinMode::Password;
-        if !otp_first && !self.accepts_pin(cx, serial, token, &split)? {
-            return Ok((Place::Invalid, usage));
+        if !otp_first && !self.accepts_pin(cx, subject, &split)? {
+            return Ok(Place::Invalid);
         }
-        let attempt = Attempt {
-            serial,
-            token,
-            usage: &usage,
-            otp: split.otp,
+        Ok(match self.verify(cx, subject, split.otp, None)? {
+            Verification::Accepted(_) if otp_first && !self.accepts_pin(cx, subject, &split)? => {
+                Place::Invalid
+            }
+            Verification::Accepted(proof) => {
+                let lengths = self.login.auth_info.then(|| split.lengths());
+                Place::Valid { proof, lengths, answered: None }
+            }
+            Verification::Refused(_) if otp_first => Place::Invalid,
+            Verification::Refused(_) => Place::PinMatching,
+        })
+    }
+
+    /// An answer to a challenge: the bare OTP, for some types also behind the PIN.
+    fn respond(&mut self, cx: &mut Context<'_>, subject: &mut Subject<'_>) -> Result<Place, Trouble> {
+        let challenges = self.open_challenges(cx, subject);
+        let split = self.split(subject);
+        let behind_pin = subject.rules().answering() == Answering::WheneverOpen
+            && self.accepts_pin(cx, subject, &split)?;
+        let otp = match self.login.transaction {
+            _ if behind_pin => split.otp,
+            Some(_) if !challenges.is_empty() => self.login.submitted.expose(),
+            _ => return Ok(Place::Invalid),
+        };
+        let by_transaction = self.login.transaction.is_some();
+        for found in challenges {
+            let answered = Answered { data: &found.record.data, by_transaction };
+            if let Verification::Accepted(proof) = self.verify(cx, subject, otp, Some(answered))? {
+                return Ok(Place::Valid { proof, lengths: None, answered: Some(found.clone()) });
+            }
+        }
+        if let Some(data) =
+            subject.rules().posed_by_client(subject.otp_token(), self.login.options).filter(|_| behind_pin)
+        {
+            let answered = Answered { data: &data, by_transaction: false };
+            if let Verification::Accepted(proof) = self.verify(cx, subject, otp, Some(answered))? {
+                return Ok(Place::Valid { proof, lengths: None, answered: None });
+            }
+        }
+        Ok(Place::Invalid)
+    }
+
+    fn split(&self, subject: &Subject<'_>) -> Split<'a> {
+        let submitted: &'a str = self.login.submitted.expose();
+        subject.rules().split(subject.otp_token(), self.pins.mode(), self.prepend_pin, submitted)
+    }
+
+    /// Lets the type look at an OTP. What a refused one leaves in the memory of a resynchronisation is kept.
+    fn verify(
+        &self,
+        cx: &mut Context<'_>,
+        subject: &mut Subject<'_>,
+        otp: &str,
+        challenge: Option<Answered<'_>>,
+    ) -> Result<Verification, Trouble> {
+        let rules = subject.rules();
+        let target = subject.target.as_ref();
+        let mut attempt = Attempt {
+            serial: target.map_or(subject.serial, |target| &target.serial),
+            token: subject.otp_token(),
+            usage: target.map_or(&subject.usage, |target| &target.usage),
+            otp,
+            challenge,
+            answer: None,
             now: cx.facts.now,
             settings: &self.configuration.settings,
             keyring: cx.facts.keyring,
         };
-        let place = match rules.verify(&attempt)? {
-            Verification::Accepted(_) if otp_first && !self.accepts_pin(cx, serial, token, &split)? => {
-                Place::Invalid
+        let answer: Answer;
+        if let Some(question) = rules.question(&attempt)? {
+            answer = cx.ask(question).map_err(Trouble::Stop)?.clone();
+            attempt.answer = Some(&answer);
+        }
+        let verification = rules.verify(&attempt)?;
+        if let (Verification::Refused(memory), Some(target)) = (&verification, &mut subject.target) {
+            target.memory = *memory;
+        } else if let Verification::Refused(memory) = &verification {
+            let mut after = UsageV1::clone(&subject.usage);
+            remember(&mut after, *memory);
+            if after.auto_resync != subject.usage.auto_resync {
+                subject.usage = Arc::new(after);
             }
-            Verification::Accepted(proof) => {
-                Place::Valid { proof, lengths: self.login.auth_info.then(|| split.lengths()) }
-            }
-            Verification::Refused(memory) => {
-                let before = usage.auto_resync;
-                let mut after = UsageV1::clone(&usage);
-                remember(&mut after, memory);
-                if after.auto_resync != before {
-                    usage = Arc::new(after);
-                }
-                if otp_first { Place::Invalid } else { Place::PinMatching }
-            }
-        };
-        Ok((place, usage))
+        }
+        Ok(verification)
     }
 
     fn accepts_pin(
         &mut self,
         cx: &mut Context<'_>,
-        serial: &Serial,
-        token: &TokenV1,
+        subject: &Subject<'_>,
         split: &Split<'_>,
     ) -> Result<bool, Trouble> {
-        self.pins.accepts(cx, serial, token, split.pin).map_err(Trouble::from)
+        self.pins.accepts(cx, subject.serial, subject.token, split.pin).map_err(Trouble::from)
     }
-
-    /// Combines the places (reference tokens 6.6).
-    fn conclude(mut self, cx: &mut Context<'_>) -> Verdict {
-        let mut candidates = std::mem::take(&mut self.candidates);
-        let valid =
-            candidates.iter().filter(|candidate| matches!(candidate.place, Place::Valid { .. })).count();
-        let pin_matching = candidates.iter().any(|candidate| matches!(candidate.place, Place::PinMatching));
-        let verdict = match (valid, candidates.is_empty()) {
-            (1, _) => self.succeed(cx, &mut candidates),
-            (0, true) => {
-                detail(cx, self.skipped.unwrap_or("no token found!"));
-                Verdict::default()
-            }
-            (0, false) => self.fail(cx, &mut candidates, pin_matching),
-            (_, _) => several(cx, &mut candidates),
-        };
-        for candidate in candidates {
-            self.write(cx, candidate);
-        }
-        verdict
-    }
-
-    /// Exactly one token has the OTP (reference tokens 6.7); all that took part start from zero failures.
-    fn succeed(&self, cx: &mut Context<'_>, candidates: &mut [Candidate]) -> Verdict {
-        let mut verdict = Verdict { accepted: true, ..Verdict::default() };
-        for candidate in candidates {
-            if candidate.usage.fail_count != 0 {
-                Arc::make_mut(&mut candidate.usage).fail_count = 0;
-            }
-            if candidate.advance().is_none() {
-                continue;
-            }
-            candidate.limits.count_success(Arc::make_mut(&mut candidate.usage));
-            if let Place::Valid { lengths, .. } = &mut candidate.place {
-                verdict.auth_info = lengths.take();
-            }
-            cx.audit.success = true;
-            cx.audit.serial = candidate.serial.as_str().into();
-            cx.audit.token_type = candidate.token.token_type.stored_name().into();
-            let text = match self.login.user {
-                Some(user) => format!("user '{}'@'{}' successfully authenticated.", user.login, user.realm),
-                None => format!("serial '{}' successfully authenticated.", candidate.serial),
-            };
-            detail(cx, &text);
-        }
-        verdict
-    }
-
-    /// No token has the OTP. If the PIN of some was right, only they are blamed.
-    fn fail(&self, cx: &mut Context<'_>, candidates: &mut [Candidate], pin_matching: bool) -> Verdict {
-        let text = match (pin_matching, self.pins.mode()) {
-            (true, _) => "wrong otp value",
-            (false, OtpPinMode::Password) => "wrong user password -1",
-            (false, _) => "wrong otp pin -1",
-        };
-        let blamed = |candidate: &Candidate| !pin_matching || matches!(candidate.place, Place::PinMatching);
-        note_tokens(cx, candidates, blamed);
-        detail(cx, text);
-        for candidate in candidates {
-            if !blamed(candidate) {
-                continue;
-            }
-            let usage = Arc::make_mut(&mut candidate.usage);
-            usage.fail_count = usage.fail_count.saturating_add(1);
-            if pin_matching {
-                count(&mut usage.count_auth);
-            } else {
-                candidate.limits.count_attempt(usage);
-            }
-            candidate.token.token_type.rules().on_failed(usage);
-        }
-        Verdict::default()
-    }
-
-    /// Stores what changed of a token that took part.
-    fn write(&self, cx: &mut Context<'_>, mut candidate: Candidate) {
-        if let Some(stamp) = self.stamp {
-            let is_valid = matches!(candidate.place, Place::Valid { .. });
-            let usage = Arc::make_mut(&mut candidate.usage);
-            usage.last_match_at = Some(stamp);
-            if is_valid {
-                usage.last_success_at = Some(stamp);
-            }
-            if candidate.token.info.contains_key("last_access") {
-                let mut token = TokenV1::clone(&candidate.token);
-                token.info.remove("last_access");
-                cx.view.put_token(&candidate.serial, token);
-            }
-        }
-        let before = cx.view.usage(&candidate.serial);
-        if before != candidate.usage {
-            let key = Key::Usage(candidate.serial);
-            cx.view.put(key, Record::Usage(candidate.usage));
-        }
-    }
-}
-
-impl Candidate {
-    /// Moves the token past its OTP, if that was right.
-    fn advance(&mut self) -> Option<()> {
-        let Place::Valid { proof, .. } = &self.place else { return None };
-        self.token.token_type.rules().advance(Arc::make_mut(&mut self.usage), *proof);
-        Some(())
-    }
-}
-
-/// Several tokens have the OTP: it is used up on all of them and the login is refused.
-fn several(cx: &mut Context<'_>, candidates: &mut [Candidate]) -> Verdict {
-    note_tokens(cx, candidates, |candidate| matches!(candidate.place, Place::Valid { .. }));
-    detail(cx, "Multiple valid tokens found!");
-    for candidate in candidates {
-        if candidate.advance().is_some() {
-            candidate.limits.count_attempt(Arc::make_mut(&mut candidate.usage));
-        }
-    }
-    Verdict::default()
-}
-
-/// The longest list of serials and of types in an audit row, in characters (reference http-api 21).
-const AUDIT_SERIALS_MAX: usize = 29;
-const AUDIT_TYPES_MAX: usize = 39;
-
-/// Puts those of the tokens that are concerned into the audit row.
-fn note_tokens(cx: &mut Context<'_>, candidates: &[Candidate], is_concerned: impl Fn(&Candidate) -> bool) {
-    let mut serials: Vec<&str> = Vec::new();
-    let mut types: Vec<&str> = Vec::new();
-    for candidate in candidates.iter().filter(|candidate| is_concerned(candidate)) {
-        serials.push(candidate.serial.as_str());
-        let name = candidate.token.token_type.stored_name();
-        if !types.contains(&name) {
-            types.push(name);
-        }
-    }
-    if let [serial] = *serials {
-        cx.audit.serial = serial.into();
-    } else {
-        cx.audit.serial = serials.join(" ").chars().take(AUDIT_SERIALS_MAX).collect::<String>().into();
-    }
-    cx.audit.token_type = types.join(" ").chars().take(AUDIT_TYPES_MAX).collect::<String>().into();
-}
-
-/// Adds a reason to the audit row's `action_detail`, behind what looking up the user left there.
-pub(super) fn detail(cx: &mut Context<'_>, text: &str) {
-    let before = &cx.audit.action_detail;
-    cx.audit.action_detail = if before.is_empty() { text.into() } else { format!("{before}{text}").into() };
 }
 
 /// What interrupts looking at a token.
@@ -342,7 +398,9 @@ impl From<TokenFault> for Trouble {
             | TokenFault::NoSeed
             | TokenFault::Seed(_)
             | TokenFault::Digits(_)
-            | TokenFault::Info(_) => Self::Token(fault),
+            | TokenFault::Length(_)
+            | TokenFault::Info(_)
+            | TokenFault::Unusable(_) => Self::Token(fault),
         }
     }
 }

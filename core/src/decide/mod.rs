@@ -6,6 +6,7 @@
 
 pub mod authorize;
 pub mod bootstrap;
+pub(crate) mod challenge;
 pub mod config;
 mod directory;
 pub mod enroll;
@@ -16,7 +17,10 @@ pub mod janitor;
 mod last_access;
 pub mod lifecycle;
 pub mod limits;
-mod login;
+pub(crate) mod login;
+pub mod losttoken;
+pub mod maintenance;
+pub mod membership;
 pub mod once;
 pub mod pin;
 mod policies;
@@ -32,6 +36,7 @@ pub mod selection;
 pub mod session;
 pub mod set;
 pub mod show;
+pub mod transaction;
 pub mod user;
 pub mod userlist;
 pub mod validate;
@@ -110,7 +115,7 @@ impl Context<'_> {
         let problem = match self.ask(question)? {
             Answer::Verdict(verdict) => return Ok(*verdict),
             Answer::Unavailable(problem) => problem.clone(),
-            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) => {
+            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
                 return Err(Stop::Defect(Defect::Answer("yes or no")));
             }
         };
@@ -168,6 +173,7 @@ fn complete(mut audit: AuditRowV1, facts: Facts<'_>) -> AuditRowV1 {
     audit.action = caller.action.as_str().into();
     audit.client = caller.client.as_str().into();
     audit.server = caller.server.as_str().into();
+    audit.request_id = caller.request_id.as_str().into();
     if let Some(admin) = &caller.administrator {
         audit.administrator =
             format!("{}@{} ({})", admin.login, admin.realm, admin.resolver.resolver()).into_boxed_str();

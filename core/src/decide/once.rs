@@ -10,10 +10,10 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::user::UserParams;
-use super::validate::{ChallengeReply, ChallengedToken, Check, CheckSerial, Verdict};
+use super::validate::{Attribute, ChallengeReply, ChallengedToken, Check, CheckSerial, Verdict};
 use super::{Context, Request};
 use crate::decision::{Refusal, Stop};
-use crate::record::{ChallengedV1, Key, Record, ReplyV1, TokenType};
+use crate::record::{ChallengeAttributeV1, ChallengedV1, Key, Record, ReplyV1, TokenType};
 use crate::secret::SecretText;
 
 /// How long an answer is kept: longer than clients retry, and no longer, because whoever has seen the request could ask
@@ -158,6 +158,7 @@ fn remember(
                 serial: token.serial.clone(),
                 token_type: TokenType::find(token.token_type)?,
                 description: token.description.as_str().into(),
+                attributes: token.attributes.iter().map(kept).collect(),
             })
         })
         .collect();
@@ -177,6 +178,22 @@ fn remember(
     })
 }
 
+fn kept((name, attribute): &(String, Attribute)) -> (Box<str>, ChallengeAttributeV1) {
+    let attribute = match attribute {
+        Attribute::Text(text) => ChallengeAttributeV1::Text(text.as_str().into()),
+        Attribute::Code(text) => ChallengeAttributeV1::Code(text.as_str().into()),
+    };
+    (name.as_str().into(), attribute)
+}
+
+fn told((name, attribute): &(Box<str>, ChallengeAttributeV1)) -> (String, Attribute) {
+    let attribute = match attribute {
+        ChallengeAttributeV1::Text(text) => Attribute::Text(text.to_string()),
+        ChallengeAttributeV1::Code(text) => Attribute::Code(text.to_string()),
+    };
+    (name.to_string(), attribute)
+}
+
 fn recall(known: &ReplyV1) -> Verdict {
     let mut challenges = known.challenges.iter().map(|token| ChallengedToken {
         transaction_id: token.transaction_id.clone(),
@@ -184,6 +201,7 @@ fn recall(known: &ReplyV1) -> Verdict {
         serial: token.serial.clone(),
         token_type: token.token_type.stored_name(),
         description: token.description.to_string(),
+        attributes: token.attributes.iter().map(told).collect(),
     });
     let challenge = match &known.root {
         Some(root) => {
@@ -248,6 +266,10 @@ mod tests {
             serial: Serial::from("HA"),
             token_type: "HMAC",
             description: "blue".to_owned(),
+            attributes: vec![
+                ("request".to_owned(), Attribute::Text("10 EUR".to_owned())),
+                ("ocraurl".to_owned(), Attribute::Code("lseqr://req".to_owned())),
+            ],
         };
         let several = ChallengeReply::Several {
             transaction_id: TransactionId::from("12"),

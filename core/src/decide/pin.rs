@@ -9,7 +9,7 @@ use crate::policy::catalogue::authentication::OTPPIN;
 use crate::policy::items::Written;
 use crate::policy::value::{ActionValue, Kind};
 use crate::record::{Pin, TokenV1};
-use crate::secret::{Purpose, SealError, SecretText, equal};
+use crate::secret::{Purpose, SealError, Sealed, SecretText, equal};
 use crate::user::{RealmName, Serial};
 
 /// What stands in front of (or behind) the OTP (reference tokens 5.1).
@@ -99,6 +99,8 @@ pub struct Split<'p> {
     pub otp: &'p str,
     /// Whether the PIN stands in front.
     pub pin_first: bool,
+    /// Whether there is no OTP at all, as with `spass`.
+    pub pin_only: bool,
 }
 
 impl<'p> Split<'p> {
@@ -106,7 +108,7 @@ impl<'p> Split<'p> {
     #[must_use]
     pub fn by_mode(submitted: &'p str, mode: OtpPinMode, digits: u32, prepend_pin: bool) -> Self {
         match mode {
-            OtpPinMode::OnlyOtp => Self { pin: "", otp: submitted, pin_first: true },
+            OtpPinMode::OnlyOtp => Self { pin: "", otp: submitted, pin_first: true, pin_only: false },
             OtpPinMode::TokenPin | OtpPinMode::Password | OtpPinMode::IgnorePin => {
                 Self::by_digits(submitted, digits, prepend_pin)
             }
@@ -126,15 +128,23 @@ impl<'p> Split<'p> {
             let (otp, pin) = submitted.split_at_checked(behind).unwrap_or_default();
             (pin, otp)
         };
-        Self { pin, otp, pin_first: prepend_pin }
+        Self { pin, otp, pin_first: prepend_pin, pin_only: false }
     }
 
-    /// The lengths of both parts in characters, in the order they were sent: `detail.auth_info`.
+    /// Everything is the PIN.
+    #[must_use]
+    pub const fn pin_only(submitted: &'p str) -> Self {
+        Self { pin: submitted, otp: "", pin_first: true, pin_only: true }
+    }
+
+    /// The lengths of the parts in characters, in the order they were sent: `detail.auth_info`.
     #[must_use]
     pub fn lengths(&self) -> Vec<(String, u32)> {
         let length = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        let mut lengths =
-            vec![("pin_length".to_owned(), length(self.pin)), ("otp_length".to_owned(), length(self.otp))];
+        let mut lengths = vec![("pin_length".to_owned(), length(self.pin))];
+        if !self.pin_only {
+            lengths.push(("otp_length".to_owned(), length(self.otp)));
+        }
         if !self.pin_first {
             lengths.reverse();
         }
@@ -181,6 +191,19 @@ pub fn store_pin(
     Ok(Pin::Hashed(cx.facts.keyring.hash_pin(pin, salt)?))
 }
 
+/// A device PIN as it is stored: sealed, because the algorithms need the PIN itself.
+///
+/// # Errors
+/// When this node lacks the active cluster key.
+pub fn store_device_pin(
+    cx: &mut Context<'_>,
+    serial: &Serial,
+    pin: &SecretText,
+) -> Result<Sealed, SealError> {
+    let nonce = cx.random.bytes();
+    cx.facts.keyring.seal(Purpose::UserPin, serial.as_str(), pin.expose().as_bytes(), nonce)
+}
+
 /// The PIN checks of one request.
 #[derive(Debug)]
 pub struct PinCheck<'a> {
@@ -217,6 +240,9 @@ impl<'a> PinCheck<'a> {
             OtpPinMode::TokenPin => Ok(is_token_pin(cx, serial, token, pin)?),
             OtpPinMode::Password => self.is_password(cx, pin),
             OtpPinMode::OnlyOtp => Ok(pin.is_empty()),
+            OtpPinMode::IgnorePin if token.token_type.rules().always_checks_pin() => {
+                Ok(is_token_pin(cx, serial, token, pin)?)
+            }
             OtpPinMode::IgnorePin => Ok(true),
         }
     }
@@ -246,7 +272,8 @@ mod tests {
 
     #[track_caller]
     fn check(submitted: &str, prepend_pin: bool, pin: &str, otp: &str) {
-        assert_eq!(Split::by_digits(submitted, 6, prepend_pin), Split { pin, otp, pin_first: prepend_pin });
+        let split = Split::by_digits(submitted, 6, prepend_pin);
+        assert_eq!((split.pin, split.otp, split.pin_first), (pin, otp, prepend_pin));
     }
 
     #[test]
@@ -275,9 +302,12 @@ mod tests {
 
     #[test]
     fn impossible_lengths_do_not_panic() {
-        assert_eq!(Split::by_digits("pin", 0, true), Split { pin: "pin", otp: "", pin_first: true });
-        assert_eq!(Split::by_digits("pin", 0, false), Split { pin: "pin", otp: "", pin_first: false });
-        assert_eq!(Split::by_digits("pin", u32::MAX, true), Split { pin: "", otp: "pin", pin_first: true });
+        let parts = |digits, prepend_pin| {
+            let split = Split::by_digits("pin", digits, prepend_pin);
+            (split.pin, split.otp)
+        };
+        assert_eq!((parts(0, true), parts(0, false)), (("pin", ""), ("pin", "")));
+        assert_eq!(parts(u32::MAX, true), ("", "pin"));
     }
 
     #[test]
@@ -288,6 +318,7 @@ mod tests {
         assert_eq!(told(Split::by_digits("pïn123456", 6, true)), [pin(3), otp(6)]);
         assert_eq!(told(Split::by_digits("123456pïn", 6, false)), [otp(6), pin(3)]);
         assert_eq!(told(Split::by_mode("x123456", OtpPinMode::OnlyOtp, 6, true)), [pin(0), otp(7)]);
+        assert_eq!(told(Split::pin_only("pïn")), [pin(3)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::challenge;
 use super::limits::is_locked;
 use super::rights::require_selection;
 use super::selection::Selection;
@@ -11,6 +12,7 @@ use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decision::Stop;
 use crate::policy::catalogue::admin;
+use crate::record::TokenV1;
 use crate::secret::{SealError, SecretText};
 use crate::token::{Attempt, OtpPair, TokenFault};
 use crate::user::Serial;
@@ -24,6 +26,8 @@ pub struct Resync {
     pub otp1: SecretText,
     /// The OTP the device showed next.
     pub otp2: SecretText,
+    /// `challenge1` and `challenge2`, which the OTPs answer (ocra2); the two newest challenges of the token if absent.
+    pub challenges: Option<(String, String)>,
 }
 
 impl Request for Resync {
@@ -52,6 +56,18 @@ impl Request for Resync {
 }
 
 impl Resync {
+    /// The data of the challenges that the OTPs answer: those of the request, else the second newest and the newest of
+    /// the token.
+    fn answered(&self, cx: &mut Context<'_>, serial: &Serial, token: &TokenV1) -> Option<(String, String)> {
+        if let Some((first, second)) = &self.challenges {
+            let data = |challenge: &str| serde_json::json!({ "challenge": challenge }).to_string();
+            return Some((data(first), data(second)));
+        }
+        let mut newest = challenge::of_token(cx, serial, token, None).into_iter();
+        let (second, first) = (newest.next()?, newest.next()?);
+        Some((first.record.data.to_string(), second.record.data.to_string()))
+    }
+
     fn resync(
         &self,
         cx: &mut Context<'_>,
@@ -61,16 +77,24 @@ impl Resync {
         let Some(token) = cx.view.token(serial) else { return Ok(false) };
         let mut usage = cx.view.usage(serial);
         let rules = token.token_type.rules();
+        let challenges =
+            if rules.resync_answers_challenges() { self.answered(cx, serial, &token) } else { None };
         let attempt = Attempt {
             serial,
             token: &token,
             usage: &usage,
             otp: "",
+            challenge: None,
+            answer: None,
             now: cx.facts.now,
             settings: &configuration.settings,
             keyring: cx.facts.keyring,
         };
-        let pair = OtpPair { first: self.otp1.expose(), second: self.otp2.expose() };
+        let pair = OtpPair {
+            first: self.otp1.expose(),
+            second: self.otp2.expose(),
+            challenges: challenges.as_ref().map(|(first, second)| (first.as_str(), second.as_str())),
+        };
         let Some(proof) = rules.resync(&attempt, pair)? else { return Ok(false) };
         let moved = Arc::make_mut(&mut usage);
         let resets = configuration.settings.resets_fail_count();

@@ -8,7 +8,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use super::authorize::{LoginDetail, Visitor, may_log_in, restrict_token, tell};
 use super::fallback::{self, forwarded};
-use super::login::{Login, check_tokens, detail};
+use super::login::{Login, check_tokens, detail, trigger};
 use super::selection::matches_pattern;
 use super::user::{Identified, KnownUser, UserParams, tokens_of};
 use super::{Context, Request};
@@ -95,6 +95,17 @@ pub struct ChallengedToken {
     pub token_type: &'static str,
     /// Its description.
     pub description: String,
+    /// What the type tells besides, by its name in the reply.
+    pub attributes: Vec<(String, Attribute)>,
+}
+
+/// A further member of a challenge in a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// A text.
+    Text(String),
+    /// A text that is shown as QR code as well: an object of `value` and `img`.
+    Code(String),
 }
 
 /// `validate/ok` and `validate/fail`: a constant answer, audited like every call.
@@ -156,7 +167,14 @@ impl Check {
             cx.note(&Refusal::MissingParameter("pass").to_string());
             return Ok(Verdict::default());
         };
-        check_tokens(cx, Login { user, submitted, auth_info: self.auth_info }, &serials)
+        let login = Login {
+            user,
+            submitted,
+            auth_info: self.auth_info,
+            transaction: self.transaction_id.as_deref(),
+            options: &self.options,
+        };
+        check_tokens(cx, login, &serials)
     }
 
     /// The tokens to be checked: the one named, else the user's.
@@ -212,15 +230,21 @@ impl CheckSerial {
             None => vec![only_token(cx, identified)?],
         };
         keep_type(cx, &mut serials, self.token_type.as_deref());
-        // Without `pass` only a challenge could be triggered, which none of the types does by serial.
-        let submitted = self.pass.as_ref().ok_or(Refusal::MissingParameter("pass"))?;
+        let Some(submitted) = &self.pass else { return trigger(cx, &serials, &self.options) };
         if serials.is_empty() {
             detail(cx, "no token found!");
             return Ok(Verdict::default());
         }
         note_owner(cx, &serials);
         // No user is passed on: the token's realms alone decide.
-        check_tokens(cx, Login { user: None, submitted, auth_info: self.auth_info }, &serials)
+        let login = Login {
+            user: None,
+            submitted,
+            auth_info: self.auth_info,
+            transaction: self.transaction_id.as_deref(),
+            options: &self.options,
+        };
+        check_tokens(cx, login, &serials)
     }
 }
 

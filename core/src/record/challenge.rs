@@ -71,10 +71,21 @@ pub struct ChallengedV1 {
     pub token_type: TokenType,
     /// Its description.
     pub description: Box<str>,
+    /// What its type told besides, by name.
+    pub attributes: Vec<(Box<str>, ChallengeAttributeV1)>,
+}
+
+/// A further member of what a client was told about a challenge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChallengeAttributeV1 {
+    /// A text.
+    Text(Box<str>),
+    /// A text that is shown as QR code as well.
+    Code(Box<str>),
 }
 
 /// The root of a transaction id: what stands before the dot (reference tokens 7.2).
-pub(super) fn root(id: &TransactionId) -> TransactionId {
+pub(crate) fn root(id: &TransactionId) -> TransactionId {
     match id.as_str().split_once('.') {
         Some((root, _)) => TransactionId::from(root),
         None => id.clone(),

@@ -5,7 +5,9 @@
 //! that alters the shape is used (reference code-style 6).
 
 mod challenge;
+mod cluster;
 mod configuration;
+mod node;
 mod policy;
 mod token;
 
@@ -17,10 +19,13 @@ use crate::user::{
     AdminLogin, Owner, PolicyName, RealmName, ResolverName, Serial, SettingKey, TransactionId,
 };
 
-pub use challenge::{ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
+pub(crate) use challenge::root as transaction_root;
+pub use challenge::{ChallengeAttributeV1, ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
+pub use cluster::HistoryAnchorV1;
 pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
+pub use node::{InvitationV1, NodeEntry, NodeMemberV1, NodesV1};
 pub use policy::PolicyV1;
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
@@ -47,6 +52,12 @@ pub enum Key {
     ClusterSecret(Arc<str>),
     /// The answer to a request that may be repeated, by a hash of who asked and the key the client gave it.
     Reply(Arc<str>),
+    /// Where the kept part of the history begins.
+    HistoryAnchor,
+    /// The format level all members support.
+    FormatLevel,
+    /// The nodes of the cluster; there is one such record.
+    Nodes,
     /// A policy.
     Policy(PolicyName),
 }
@@ -74,6 +85,12 @@ pub enum Record {
     ClusterSecret(Arc<ClusterSecretV1>),
     /// Under [`Key::Reply`].
     Reply(Arc<ReplyV1>),
+    /// Under [`Key::HistoryAnchor`].
+    HistoryAnchor(HistoryAnchorV1),
+    /// Under [`Key::FormatLevel`]; level 1 as long as there is no record.
+    FormatLevel(u32),
+    /// Under [`Key::Nodes`].
+    Nodes(Arc<NodesV1>),
     /// Under [`Key::Policy`].
     Policy(Arc<PolicyV1>),
 }
@@ -132,7 +149,10 @@ impl Record {
                 | Self::Challenge(_)
                 | Self::Revocation(_)
                 | Self::ClusterSecret(_)
-                | Self::Reply(_),
+                | Self::Reply(_)
+                | Self::Nodes(_)
+                | Self::HistoryAnchor(_)
+                | Self::FormatLevel(_),
                 _,
             ) => Vec::new(),
         }
@@ -152,6 +172,9 @@ impl Record {
             | Self::Setting(_)
             | Self::Admin(_)
             | Self::ClusterSecret(_)
+            | Self::Nodes(_)
+            | Self::HistoryAnchor(_)
+            | Self::FormatLevel(_)
             | Self::Policy(_) => None,
         }
     }

@@ -15,6 +15,22 @@ pub enum TokenType {
     Hmac,
     /// Time-based OTP, RFC 6238.
     Totp,
+    /// A fixed password.
+    Pw,
+    /// The PIN alone.
+    Spass,
+    /// Mobile-OTP: time-based, with a PIN typed into the device.
+    Motp,
+    /// A password of the day.
+    Dpw,
+    /// A Yubikey in AES mode.
+    Yubikey,
+    /// Challenge-response, RFC 6287.
+    Ocra2,
+    /// The OTPs of another token.
+    Forward,
+    /// A Yubikey that Yubico's server checks.
+    Yubico,
 }
 
 /// The hash below HMAC in OATH algorithms.

@@ -1,13 +1,14 @@
 //! `hmac`: event-based OTP, RFC 4226 (reference tokens 8.1).
 
 use super::{
-    Attempt, Draft, Memory, Modes, OtpPair, Proof, TokenFault, TokenRules, UriNames, Verification, seed_text,
+    Attempt, Draft, Memory, Modes, OTP_PROMPT, OtpPair, Proof, TokenFault, TokenRules, UriNames,
+    Verification, seed_text,
 };
 use crate::algo::hotp::Hotp;
 use crate::algo::otpauth::{self, Moving, Otpauth};
+use crate::decide::Context;
 use crate::decide::enroll::Init;
-use crate::decision::Refusal;
-use crate::facts::Random;
+use crate::decision::{Refusal, Stop};
 use crate::record::{AutoResync, HashAlgorithm, InfoValue, TokenV1};
 use crate::secret::SecretText;
 use crate::seed;
@@ -34,26 +35,20 @@ impl TokenRules for Hmac {
         Modes::Both
     }
 
-    fn enroll(
-        &self,
-        request: &Init,
-        draft: &mut Draft,
-        settings: &Settings,
-        random: &mut Random,
-    ) -> Result<(), Refusal> {
+    fn enroll(&self, cx: &mut Context<'_>, request: &Init, draft: &mut Draft) -> Result<(), Stop> {
         if request.seed.given.is_some() && request.seed.generate {
-            return Err(Refusal::SeedGivenAndGenerated);
+            return Err(Refusal::SeedGivenAndGenerated.into());
         }
         let hash_name = request.hashlib.as_deref().unwrap_or("sha1");
         let seed = match &request.seed.given {
             Some(typed) => typed_seed(typed)?,
             None if request.seed.generate => {
-                seed::generate(random, seed_bytes(known_hash(hash_name).unwrap_or_default()))
+                seed::generate(&mut cx.random, seed_bytes(known_hash(hash_name).unwrap_or_default()))
             }
-            None => return Err(Refusal::MissingParameter("otpkey")),
+            None => return Err(Refusal::MissingParameter("otpkey").into()),
         };
-        set_oath(request, draft, settings, hash_name);
-        draft.seed = Some(seed);
+        set_oath(request, draft, &cx.view.configuration().settings, hash_name);
+        draft.set_shown_seed(seed);
         Ok(())
     }
 
@@ -91,8 +86,8 @@ impl TokenRules for Hmac {
         true
     }
 
-    fn shows_seed(&self) -> bool {
-        true
+    fn prompt(&self) -> &'static str {
+        OTP_PROMPT
     }
 
     fn otpauth_uri(
@@ -176,21 +171,25 @@ pub(super) fn set_oath(request: &Init, draft: &mut Draft, settings: &Settings, h
     draft.token.info.insert("hashlib".into(), InfoValue::Text(name.into()));
 }
 
-/// The URI of an OATH token.
-///
 /// Apps know 6 and 8 digits only; a token they cannot represent is not enrolled.
+pub(super) fn check_uri_digits(token: &TokenV1) -> Result<(), Refusal> {
+    if matches!(token.digits, 6 | 8) {
+        return Ok(());
+    }
+    Err(Refusal::InvalidParameter {
+        name: "otplen".to_owned(),
+        problem: format!("{} is neither 6 nor 8", token.digits),
+    })
+}
+
+/// The URI of an OATH token.
 pub(super) fn oath_uri(
     token: &TokenV1,
     seed: &SecretText,
     names: UriNames<'_>,
     moving: Moving,
 ) -> Result<SecretText, Refusal> {
-    if !matches!(token.digits, 6 | 8) {
-        return Err(Refusal::InvalidParameter {
-            name: "otplen".to_owned(),
-            problem: format!("{} is neither 6 nor 8", token.digits),
-        });
-    }
+    check_uri_digits(token)?;
     let key =
         seed::key_bytes(seed.expose().as_bytes()).map_err(|problem| Refusal::Other(problem.to_string()))?;
     Ok(otpauth::uri(&Otpauth {

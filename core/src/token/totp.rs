@@ -1,13 +1,15 @@
 //! `totp`: time-based OTP, RFC 6238 (reference tokens 8.2).
 
 use super::hmac::{hotp_of, known_hash, oath_uri, seed_bytes, set_oath, typed_seed};
-use super::{Attempt, Draft, Memory, Modes, OtpPair, Proof, TokenFault, TokenRules, UriNames, Verification};
+use super::{
+    Attempt, Draft, Memory, Modes, OTP_PROMPT, OtpPair, Proof, TokenFault, TokenRules, UriNames, Verification,
+};
 use crate::algo::hotp::Hotp;
 use crate::algo::otpauth::Moving;
 use crate::algo::totp::{around, shift_of, step_at};
+use crate::decide::Context;
 use crate::decide::enroll::Init;
-use crate::decision::Refusal;
-use crate::facts::Random;
+use crate::decision::{Refusal, Stop};
 use crate::record::{AutoResync, InfoValue, TokenV1, UsageV1};
 use crate::secret::SecretText;
 use crate::seed;
@@ -37,20 +39,16 @@ impl TokenRules for Totp {
         Modes::Both
     }
 
-    fn enroll(
-        &self,
-        request: &Init,
-        draft: &mut Draft,
-        settings: &Settings,
-        random: &mut Random,
-    ) -> Result<(), Refusal> {
+    fn enroll(&self, cx: &mut Context<'_>, request: &Init, draft: &mut Draft) -> Result<(), Stop> {
+        let configuration = cx.view.configuration();
+        let settings = &configuration.settings;
         let fallback = settings.totp_hash();
         let hash_name = request.hashlib.as_deref().unwrap_or(fallback);
         // Unlike for `hmac`, a seed that is to be generated wins over one that was sent.
         let seed = match &request.seed.given {
-            _ if request.seed.generate => seed::generate(random, generated_bytes(hash_name)?),
+            _ if request.seed.generate => seed::generate(&mut cx.random, generated_bytes(hash_name)?),
             Some(typed) => typed_seed(typed)?,
-            None => return Err(Refusal::MissingParameter("otpkey")),
+            None => return Err(Refusal::MissingParameter("otpkey").into()),
         };
         set_oath(request, draft, settings, hash_name);
         let step = request.time_step.unwrap_or_else(|| default_step(settings));
@@ -59,7 +57,7 @@ impl TokenRules for Totp {
         info.insert("timeStep".into(), integer("timeStep", step)?);
         info.insert("timeWindow".into(), integer("timeWindow", window)?);
         draft.usage.time_shift = request.time_shift.unwrap_or_else(|| settings.totp_time_shift_seconds());
-        draft.seed = Some(seed);
+        draft.set_shown_seed(seed);
         Ok(())
     }
 
@@ -96,6 +94,10 @@ impl TokenRules for Totp {
         true
     }
 
+    fn prompt(&self) -> &'static str {
+        OTP_PROMPT
+    }
+
     fn change_time_step(
         &self,
         token: &mut TokenV1,
@@ -112,10 +114,6 @@ impl TokenRules for Totp {
         usage.auto_resync = None;
         token.info.insert("timeStep".into(), integer("timeStep", seconds)?);
         Ok(())
-    }
-
-    fn shows_seed(&self) -> bool {
-        true
     }
 
     fn otpauth_uri(
@@ -153,7 +151,9 @@ impl Clock {
     /// A match at a step: from now on the device is presumed to be in it.
     fn accept(&self, step: u64, memory: Memory) -> Verification {
         match shift_of(step, self.now, self.step) {
-            Some(shift) => Verification::Accepted(Proof { counter: step, time_shift: Some(shift), memory }),
+            Some(shift) => {
+                Verification::Accepted(Proof { time_shift: Some(shift), memory, ..Proof::at(step) })
+            }
             None => Verification::Refused(Memory::Keep),
         }
     }

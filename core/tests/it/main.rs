@@ -9,10 +9,14 @@
     reason = "everything in this binary is a test, its helper functions included"
 )]
 
+mod challenge;
 mod enroll;
+mod import;
+mod losttoken;
 mod oath;
 mod policies;
 mod property;
+mod property_types;
 mod repeat;
 mod resync;
 #[path = "../../src/test_state.rs"]
@@ -20,4 +24,5 @@ mod state;
 mod structure;
 mod time_based;
 mod tokens;
+mod types;
 mod validate;

@@ -104,6 +104,7 @@ impl Run {
             selection: Selection::serial("A"),
             otp1: SecretText::new(self.otp(counter)),
             otp2: SecretText::new(self.otp(counter + 1)),
+            challenges: None,
         };
         self.state.run(&request).unwrap()
     }

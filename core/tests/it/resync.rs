@@ -10,7 +10,7 @@ use crate::state::TestState;
 use crate::tokens::{OTPS, OTPS_FROM_35, RFC_SEED, SEED, alice_with_token, check, enroll, init};
 
 fn request(selection: Selection, first: &str, second: &str) -> Resync {
-    Resync { selection, otp1: SecretText::from(first), otp2: SecretText::from(second) }
+    Resync { selection, otp1: SecretText::from(first), otp2: SecretText::from(second), challenges: None }
 }
 
 #[track_caller]

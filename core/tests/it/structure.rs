@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Everything `tessera-core` may be linked with. Nothing here performs I/O, reads a clock or starts a thread.
 /// `getrandom` with `libc` and `cfg-if` comes with a default feature of `aead` and is not called.
-const CORE_MAY_USE: [&str; 41] = [
+const CORE_MAY_USE: [&str; 43] = [
     "aead",
     "aes",
     "aes-gcm",
@@ -33,10 +33,12 @@ const CORE_MAY_USE: [&str; 41] = [
     "inout",
     "itoa",
     "libc",
+    "md-5",
     "memchr",
     "percent-encoding",
     "polyval",
     "proc-macro2",
+    "quick-xml",
     "quote",
     "rand_core",
     "serde",

@@ -204,6 +204,7 @@ fn resync(state: &mut TestState, first: &str, second: &str) -> bool {
         selection: Selection::serial("T"),
         otp1: SecretText::from(first),
         otp2: SecretText::from(second),
+        challenges: None,
     };
     state.run(&request).unwrap()
 }

@@ -29,6 +29,9 @@ const KEYS: &[(&str, Kind)] = &[
     ("cluster.listen", Kind::Text),
     ("cluster.advertise", Kind::Text),
     ("cluster.bootstrap", Kind::Switch),
+    ("cluster.join", Kind::List),
+    ("cluster.join_token", Kind::Text),
+    ("cluster.join_token_file", Kind::Text),
     ("cluster.key_file", Kind::Text),
     ("cluster.ca_file", Kind::Text),
     ("cluster.certificate_file", Kind::Text),
@@ -38,6 +41,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("cluster.snapshot_transactions", Kind::Number),
     ("cluster.snapshot_log_mib", Kind::Number),
     ("cluster.threads", Kind::Number),
+    ("cluster.checkpoint_seconds", Kind::Number),
     ("http.listen", Kind::Text),
     ("http.url", Kind::Text),
     ("http.plain", Kind::Switch),
@@ -99,8 +103,12 @@ pub struct ClusterSection {
     pub listen: SocketAddr,
     /// Where the other nodes reach this one.
     pub advertise: String,
-    /// Whether this node starts the cluster when there is none yet. True on exactly one node.
+    /// Whether this node makes the cluster when there is none yet. True on exactly one node.
     pub bootstrap: bool,
+    /// Nodes of the cluster to look for at the first start, beside `members`.
+    pub join: Vec<String>,
+    /// The token to join with.
+    pub join_token: Option<JoinToken>,
     /// The cluster key file.
     pub key_file: PathBuf,
     /// CA, certificate and private key.
@@ -115,6 +123,32 @@ pub struct ClusterSection {
     pub snapshot_log_bytes: u64,
     /// Threads of the replication runtime.
     pub threads: usize,
+    /// Between two checkpoints at which the nodes compare their states.
+    pub checkpoint_interval: Duration,
+}
+
+/// A token to join the cluster with, needed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinToken {
+    /// The token itself.
+    Text(SecretText),
+    /// A file that only its owner may access. It is read when it is needed and may be gone afterwards.
+    File(PathBuf),
+}
+
+impl JoinToken {
+    /// The token.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(&self) -> Result<SecretText, String> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::File(path) => {
+                check::password(path).map_err(|problem| format!("{}: {problem}", path.display()))
+            }
+        }
+    }
 }
 
 /// A set of times for heartbeats and elections (reference raft-and-storage 6).
@@ -341,6 +375,8 @@ fn read_cluster(reader: &mut Reader<'_>) -> ClusterSection {
         listen: SocketAddr::from(([0, 0, 0, 0], 7580)),
         advertise: advertise.unwrap_or_default(),
         bootstrap: false,
+        join: Vec::new(),
+        join_token: read_join_token(reader),
         key_file: reader.require_path("cluster.key_file"),
         tls: TlsFiles {
             ca: reader.require_path("cluster.ca_file"),
@@ -352,9 +388,12 @@ fn read_cluster(reader: &mut Reader<'_>) -> ClusterSection {
         snapshot_transactions: 200_000,
         snapshot_log_bytes: 64 * MIB,
         threads: 2,
+        checkpoint_interval: Duration::from_secs(300),
     };
     reader.set("cluster.listen", &mut cluster.listen);
     reader.set("cluster.bootstrap", &mut cluster.bootstrap);
+    let join: Vec<HostPort> = reader.take("cluster.join").unwrap_or_default();
+    cluster.join = join.into_iter().map(|address| address.0).collect();
     if let Some(timing) = reader.take::<String>("cluster.timing") {
         match timing.as_str() {
             "lan" => cluster.timing = TimingProfile::Lan,
@@ -374,7 +413,19 @@ fn read_cluster(reader: &mut Reader<'_>) -> ClusterSection {
     reader.set_within("cluster.snapshot_log_mib", &mut snapshot_log_mib, 1..=65_536);
     cluster.snapshot_log_bytes = snapshot_log_mib * MIB;
     reader.set_within("cluster.threads", &mut cluster.threads, 1..=64);
+    let mut checkpoint_seconds = cluster.checkpoint_interval.as_secs();
+    reader.set_within("cluster.checkpoint_seconds", &mut checkpoint_seconds, 1..=86_400);
+    cluster.checkpoint_interval = Duration::from_secs(checkpoint_seconds);
     cluster
+}
+
+fn read_join_token(reader: &mut Reader<'_>) -> Option<JoinToken> {
+    let text: Option<SecretText> = reader.take("cluster.join_token");
+    let file = reader.take_path("cluster.join_token_file");
+    if text.is_some() && file.is_some() {
+        reader.reject("cluster.join_token_file", "cluster.join_token is given as well");
+    }
+    text.map(JoinToken::Text).or(file.map(JoinToken::File))
 }
 
 const MIB: u64 = 1024 * 1024;

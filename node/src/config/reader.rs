@@ -161,6 +161,15 @@ impl FromValue for HostPort {
     }
 }
 
+impl FromValue for Vec<HostPort> {
+    const EXPECTED: &'static str =
+        "a list of host names or addresses with ports, such as [\"otp1.example.com:7580\"]";
+    fn from_value(value: &Value) -> Option<Self> {
+        let Value::List(items) = value else { return None };
+        items.iter().map(|item| HostPort::from_value(&item.value)).collect()
+    }
+}
+
 /// An absolute http or https URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BaseUrl(pub(super) String);

@@ -172,6 +172,23 @@ fn members_must_contain_the_node_and_be_distinct() {
 }
 
 #[test]
+fn a_node_may_be_told_where_to_join_and_with_what() {
+    let join =
+        [("TESSERA_CLUSTER_JOIN", "otp1:7580, [2001:db8::1]:7580"), ("TESSERA_CLUSTER_JOIN_TOKEN", "4-abc")];
+    let config = parse(MINIMAL, &join).unwrap();
+    assert_eq!(config.cluster.join, ["otp1:7580", "[2001:db8::1]:7580"]);
+    assert_eq!(config.cluster.join_token, Some(JoinToken::Text("4-abc".into())));
+    assert!(!format!("{config:?}").contains("4-abc"));
+    let file = ("TESSERA_CLUSTER_JOIN_TOKEN_FILE", "gone");
+    let config = parse(MINIMAL, &[file]).unwrap();
+    assert_eq!(config.cluster.join_token, Some(JoinToken::File("/etc/tessera/gone".into())));
+    let problems = parse(MINIMAL, &[join[1], file]).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.contains("join_token is given as well")), "{problems:?}");
+    let problems = parse(MINIMAL, &[("TESSERA_CLUSTER_JOIN", "otp1")]).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.contains("cluster.join: expected a list of host names")));
+}
+
+#[test]
 fn https_needs_both_files_and_plain_http_must_be_wanted() {
     let quiet = MINIMAL.replace("plain = true", "");
     let cases = [

@@ -10,9 +10,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::Inner;
 use crate::{
     batch::{Command, encode_command},
+    checkpoint::{self, Comparison},
     clock::{Clock, own_clock},
     config::{SnapshotPolicy, StoreConfig},
     election::{reached, server_metrics},
+    fault,
     membership::Membership,
     proposer::{Leader, Proposer, leader_of},
     sessions::Sessions,
@@ -49,6 +51,15 @@ pub(super) fn start(inner: &Inner, config: &StoreConfig, forwarder: &Arc<Forward
     ));
     tokio::spawn(open_session(raft.clone(), config.commit_timeout, inner.sessions.clone()));
     tokio::spawn(complete_changes(raft.clone(), inner.membership.clone()));
+    let comparison = &inner.comparison;
+    tokio::spawn(checkpoint::compute(inner.published.clone(), comparison.checkpoints.clone()));
+    tokio::spawn(comparison.clone().run());
+    tokio::spawn(make_checkpoints(
+        config.checkpoint_interval,
+        config.commit_timeout,
+        inner.published.clone(),
+        comparison.clone(),
+    ));
 }
 
 /// Measures the leader's clock every second and at once when the leader changes.
@@ -90,6 +101,7 @@ async fn make_snapshots(
     let spread = SNAPSHOT_SPREAD.min(policy.pause) / 4 * u32::try_from(node % 4).unwrap_or_default();
     let (mut bytes, mut revision, mut made) =
         (wal.bytes_written(), published.applied().borrow().revision.0, Instant::now());
+    let mut asked = fault::snapshot_number();
     loop {
         ticks.tick().await;
         if raft.metrics().borrow().running_state.is_err() {
@@ -99,11 +111,41 @@ async fn make_snapshots(
         let due = bytes_now.saturating_sub(bytes) >= policy.log_bytes
             || revision_now.saturating_sub(revision) >= policy.transactions
             || (made.elapsed() >= policy.interval && revision_now > revision);
-        if due && made.elapsed() >= policy.pause + spread {
+        let ask = fault::snapshot_number();
+        if ask != asked || (due && made.elapsed() >= policy.pause + spread) {
+            asked = ask;
             if raft.trigger().snapshot().await.is_err() {
                 return;
             }
             (bytes, revision, made) = (bytes_now, revision_now, Instant::now());
+        }
+    }
+}
+
+/// The leader puts a checkpoint into the log when the last one is old enough and something was applied behind it.
+async fn make_checkpoints(
+    pause: Duration,
+    commit_timeout: Duration,
+    published: Arc<Published>,
+    comparison: Comparison,
+) {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if server_metrics(&comparison.raft).state != ServerState::Leader {
+            if comparison.raft.metrics().borrow().running_state.is_err() {
+                return;
+            }
+            continue;
+        }
+        let applied = published.applied().borrow().log_id.map(|id| id.index);
+        if applied == comparison.checkpoints.newest().map(|newest| newest.index) {
+            continue;
+        }
+        // A failure is no matter: the next leader, or this one a little later, does it again.
+        if let Err(error) = comparison.checkpoint(Instant::now() + commit_timeout).await {
+            tracing::debug!(error = %error, "no checkpoint was made");
         }
     }
 }

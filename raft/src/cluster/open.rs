@@ -16,10 +16,14 @@ use super::{CommitCounters, Inner, OwnRuntime, Store, maintenance};
 use crate::{
     barrier::ReadIndexes,
     batcher::Batcher,
+    checkpoint::Comparison,
     clock::Clock,
     config::{InvalidConfig, StoreConfig},
     election::{ElectionDriver, Heard},
-    history::{ChainedRow, History, HistoryError},
+    fault,
+    history::{History, HistoryError},
+    identity::{IdentityError, OwnIdentity},
+    level::Levels,
     log_store::{LogOpenError, LogReader, LogStore},
     membership::Membership,
     proposer::Proposer,
@@ -27,9 +31,11 @@ use crate::{
     sessions::Sessions,
     snapshot::{SnapshotDir, SnapshotError},
     state_store::{HistorySink, Published, StateStore},
+    status::Member,
     transport::{
         client::{Network, Peers},
         forward::Forwarder,
+        joining::JoinQueue,
         server::{self, Service},
     },
     type_config::{ClusterId, NodeId, TypeConfig},
@@ -60,6 +66,9 @@ pub enum OpenError {
     /// The log refuses to open.
     #[error(transparent)]
     Log(#[from] LogOpenError),
+    /// The data directory is not this node's, or not complete.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A snapshot cannot be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -84,6 +93,7 @@ pub enum OpenError {
 
 /// What is on the disk.
 struct Disk {
+    own: Arc<OwnIdentity>,
     log: LogStore,
     reader: LogReader,
     wal: Arc<WalMetrics>,
@@ -94,11 +104,13 @@ struct Disk {
 }
 
 fn open_disk(config: &StoreConfig, cluster: ClusterId) -> Result<Disk, OpenError> {
+    let own = OwnIdentity::open(&config.data_dir, cluster, config.node_id)?;
     let log = LogStore::open(WalConfig::new(&config.data_dir, cluster, config.node_id))?;
     let snapshots = SnapshotDir::open(&config.data_dir.join("snapshots"), cluster)?;
     let history = Arc::new(History::open(&config.data_dir.join("history"))?);
-    let state = StateStore::open(snapshots.clone(), sink(history.clone()))?;
+    let state = StateStore::open(snapshots.clone(), sink(history.clone()), config.format_level)?;
     Ok(Disk {
+        own,
         reader: log.reader(),
         wal: log.metrics(),
         published: state.published(),
@@ -122,13 +134,8 @@ async fn check_continuity(disk: &mut Disk) -> Result<(), OpenError> {
 
 fn sink(history: Arc<History>) -> HistorySink {
     Box::new(move |rows| {
-        let chained = |row: crate::state::ChainedRow| ChainedRow {
-            number: row.number,
-            bytes: row.bytes,
-            hash: row.hash,
-        };
         // The rows are numbered; what is not written now is noticed and fetched from another node.
-        if let Err(error) = history.append(rows.into_iter().map(chained).collect()) {
+        if let Err(error) = history.append(rows) {
             tracing::error!(error = %error, "cannot write the history");
         }
     })
@@ -142,7 +149,7 @@ fn raft_config(config: &StoreConfig) -> Result<Arc<Config>, OpenError> {
         election_timeout_max: config.timing.election_max_ms,
         install_snapshot_timeout: 60_000,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: config.snapshot.keep_entries,
+        max_in_snapshot_log_to_keep: fault::keep_entries().unwrap_or(config.snapshot.keep_entries),
         replication_lag_threshold: config.snapshot.keep_entries.max(1),
         // Our own election driver asks around first.
         enable_elect: false,
@@ -171,6 +178,7 @@ pub(super) async fn open(config: StoreConfig) -> Result<Store, OpenError> {
 
 /// What the rest is built on.
 struct Foundation {
+    own: Arc<OwnIdentity>,
     config: StoreConfig,
     runtime: OwnRuntime,
     listen_addr: SocketAddr,
@@ -195,12 +203,14 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let listen_addr = listener.local_addr().map_err(listen_error)?;
     let server = server::server(&config).map_err(|error| OpenError::Certificates(error.into()))?;
-    let peers = Arc::new(Peers::new(&config, cluster));
+    let levels = Levels::new(config.format_level, disk.published.clone());
+    let peers = Arc::new(Peers::new(&config, cluster, disk.own.clone(), levels));
     let raft = Raft::new(config.node_id, raft_config(&config)?, Network(peers.clone()), disk.log, disk.state)
         .await
         .map_err(|error: Fatal<NodeId>| OpenError::Raft(error.to_string()))?;
     let (store, service) = assemble(
         Foundation {
+            own: disk.own,
             config,
             runtime,
             listen_addr,
@@ -224,8 +234,7 @@ async fn start(config: StoreConfig, cluster: ClusterId, runtime: OwnRuntime) -> 
 
 /// Puts the parts together and starts their tasks.
 fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
-    let Foundation { config, runtime, listen_addr, raft, peers, snapshots, published, history, log, wal } =
-        base;
+    let Foundation { own, config, runtime, raft, peers, published, history, log, .. } = base;
     let (node, timing) = (config.node_id, config.timing);
     let heard = Arc::new(Heard::new());
     let clock = Arc::new(Clock::default());
@@ -237,51 +246,76 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
     let sessions = Arc::new(Sessions::new(node, proposer.clone()));
     let membership =
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
+    let (joining, join_requests) = JoinQueue::new();
+    let comparison = Comparison::new(node, raft.clone(), peers.clone(), proposer.clone());
     let service = Service {
         raft: raft.clone(),
         cluster,
         cluster_name: config.cluster_id.clone(),
         node,
         timing,
+        own: own.clone(),
+        peers: peers.clone(),
+        membership: membership.clone(),
+        joining,
         heard: heard.clone(),
         batcher: batcher.clone(),
         read_indexes: own_reads,
-        snapshots,
+        snapshots: base.snapshots,
         history: history.reader(),
+        checkpoints: comparison.checkpoints.clone(),
+        levels: Levels::new(config.format_level, published.clone()),
+        refused: Mutex::default(),
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
-    let driver =
-        ElectionDriver { raft: raft.clone(), peers: peers.clone(), heard: heard.clone(), timing, node };
-    tokio::spawn(driver.run());
-    let repair = HistoryRepair {
-        node,
-        raft: raft.clone(),
-        peers: peers.clone(),
-        published: published.clone(),
-        history: history.clone(),
-    };
-    tokio::spawn(repair.run());
     let inner = Inner {
         node,
+        own,
+        place: Member { raft_addr: config.advertise.clone(), api_url: config.api_url.clone() },
+        join_requests: Mutex::new(Some(join_requests)),
         timing,
         commit_timeout: config.commit_timeout,
-        listen_addr,
+        listen_addr: base.listen_addr,
+        format_level: config.format_level,
         raft,
         peers,
         published,
         history,
         log,
-        wal,
+        wal: base.wal,
         heard,
         clock,
         batcher,
         read_indexes,
         sessions,
         membership,
+        comparison,
+        forwarder: forwarder.clone(),
         counters: CommitCounters::default(),
         runtime,
     };
+    start_drivers(&inner);
     maintenance::start(&inner, &config, &forwarder, &proposer);
     (Store { inner: Arc::new(inner) }, service)
+}
+
+/// Starts what stands for election, and what completes the history.
+fn start_drivers(inner: &Inner) {
+    let driver = ElectionDriver {
+        raft: inner.raft.clone(),
+        peers: inner.peers.clone(),
+        heard: inner.heard.clone(),
+        timing: inner.timing,
+        node: inner.node,
+    };
+    tokio::spawn(driver.run());
+    let repair = HistoryRepair {
+        node: inner.node,
+        raft: inner.raft.clone(),
+        peers: inner.peers.clone(),
+        published: inner.published.clone(),
+        history: inner.history.clone(),
+    };
+    tokio::spawn(repair.run());
 }

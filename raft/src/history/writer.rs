@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
+        PoisonError,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
@@ -10,9 +11,12 @@ use std::{
 };
 
 use super::{
-    BATCH_ROWS, COMPLETE, ChainHash, ChainedRow, FLUSH_INTERVAL, HistoryError, HistoryReader, LINGER,
-    PART_BYTES, Request, chain, key, shielded,
+    ANCHOR, BATCH_ROWS, COMPLETE, ChainHash, ChainedRow, FLUSH_INTERVAL, HistoryError, HistoryHead,
+    HistoryReader, LINGER, PART_BYTES, Request, chain, key, shielded,
 };
+
+/// Keys of removed rows deleted in one go; new rows do not wait long for it.
+const REMOVED_AT_ONCE: usize = 256;
 
 pub(super) struct Writer {
     pub(super) db: sled::Db,
@@ -23,24 +27,35 @@ pub(super) struct Writer {
     pub(super) flushed_at: Instant,
     /// Number and hash of the highest stored row. A row that follows it directly has neither a stored twin nor a stored
     /// successor, which spares looking for them.
-    pub(super) tail: (u64, ChainHash),
+    pub(super) tail: HistoryHead,
+    /// Blocks that begin before this row hold removed rows only and are to be deleted.
+    pub(super) remove_below: u64,
+    /// An anchor that contradicts the stored row, so that it is reported once.
+    pub(super) refused_anchor: u64,
 }
 
 impl Writer {
     pub(super) fn run(mut self) {
         loop {
-            let wait = FLUSH_INTERVAL.saturating_sub(self.flushed_at.elapsed());
+            let idle = FLUSH_INTERVAL.saturating_sub(self.flushed_at.elapsed());
+            let wait = if self.remove_below > 0 { LINGER.min(idle) } else { idle };
             match self.requests.recv_timeout(wait) {
                 Ok(Request::Append(rows)) => self.append(rows),
                 Ok(Request::Insert(rows, answer)) => {
                     // The asker may have given up.
                     let _ = answer.send(self.insert(rows));
                 }
+                Ok(Request::Trim(anchor, answer)) => {
+                    let _ = answer.send(self.trim(anchor));
+                }
                 Ok(Request::Flush(answer)) => {
                     let _ = answer.send(self.flush());
                 }
                 Ok(Request::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.remove_below > 0 {
+                self.report_failure(Self::remove_some);
             }
             if self.flushed_at.elapsed() >= FLUSH_INTERVAL {
                 self.report_failure(Self::flush);
@@ -70,6 +85,9 @@ impl Writer {
         match close_after {
             Some(Request::Insert(rows, answer)) => {
                 let _ = answer.send(self.insert(rows));
+            }
+            Some(Request::Trim(anchor, answer)) => {
+                let _ = answer.send(self.trim(anchor));
             }
             Some(Request::Flush(answer)) => {
                 let _ = answer.send(self.flush());
@@ -115,16 +133,16 @@ impl Writer {
         let first_new = hashes.first_key_value().map_or(0, |(number, _)| *number);
         let before = self.tail;
         if let Some((number, hash)) = hashes.last_key_value()
-            && *number > self.tail.0
+            && *number > self.tail.number
         {
-            self.tail = (*number, *hash);
+            self.tail = HistoryHead { number: *number, hash: *hash };
         }
         // Rows behind an unbroken tail, without a gap between them, leave no gap.
         let count = u64::try_from(hashes.len()).unwrap_or(u64::MAX);
-        let unbroken = complete == before.0
-            && Some(first_new) == before.0.checked_add(1)
-            && before.0.saturating_add(count) == self.tail.0;
-        let complete = if unbroken { self.tail.0 } else { self.reader.complete_from(complete)? };
+        let unbroken = complete == before.number
+            && Some(first_new) == before.number.checked_add(1)
+            && before.number.saturating_add(count) == self.tail.number;
+        let complete = if unbroken { self.tail.number } else { self.reader.complete_from(complete)? };
         self.reader.counters.complete.store(complete, Ordering::Release);
         Ok(())
     }
@@ -132,8 +150,8 @@ impl Writer {
     /// Whether a row directly follows the highest row known, stored or about to be.
     fn follows_tail(&self, row: &ChainedRow, pending: &BTreeMap<u64, ChainHash>) -> Option<ChainHash> {
         let (number, hash) = match pending.last_key_value() {
-            Some((number, hash)) if *number > self.tail.0 => (*number, *hash),
-            _ => self.tail,
+            Some((number, hash)) if *number > self.tail.number => (*number, *hash),
+            _ => (self.tail.number, self.tail.hash),
         };
         (number.checked_add(1) == Some(row.number)).then_some(hash)
     }
@@ -153,6 +171,10 @@ impl Writer {
         if number == 0 {
             return Err(contradiction());
         }
+        // The log is applied again after a restart; what was removed is not stored again.
+        if number <= self.reader.anchor().number {
+            return Ok(Check::Stored);
+        }
         if let Some(previous) = self.follows_tail(row, pending) {
             return if chain(&previous, number, &row.bytes) == row.hash {
                 Ok(Check::New)
@@ -160,7 +182,7 @@ impl Writer {
                 Err(contradiction())
             };
         }
-        let previous = if number == 1 { Some([0; 32]) } else { known(number - 1)? };
+        let previous = known(number - 1)?;
         match previous {
             Some(previous) if chain(&previous, number, &row.bytes) != row.hash => return Err(contradiction()),
             None if strict => return Err(HistoryError::Unverifiable(number)),
@@ -176,6 +198,72 @@ impl Writer {
             return Err(contradiction());
         }
         Ok(Check::New)
+    }
+
+    /// Lets the history begin behind an anchor. The rows up to it are deleted later, the block that holds rows on both
+    /// sides is written anew.
+    fn trim(&mut self, anchor: HistoryHead) -> Result<(), HistoryError> {
+        if anchor.number <= self.reader.anchor().number {
+            return Ok(());
+        }
+        if self.reader.hash(anchor.number)?.is_some_and(|hash| hash != anchor.hash) {
+            if self.refused_anchor != anchor.number {
+                self.refused_anchor = anchor.number;
+                self.reader.counters.contradictions.fetch_add(1, Ordering::Relaxed);
+                self.reader.counters.last_contradiction.store(anchor.number, Ordering::Relaxed);
+                tracing::error!(
+                    history.number = anchor.number,
+                    "the history of this node differs from that of the cluster and is not trimmed"
+                );
+            }
+            return Err(HistoryError::Contradiction(anchor.number));
+        }
+        let mut value = anchor.number.to_be_bytes().to_vec();
+        value.extend_from_slice(&anchor.hash);
+        shielded(|| {
+            // Before any row goes: rows without an anchor would look like a gap that nobody can fill.
+            self.meta.insert(ANCHOR, value)?;
+            self.db.flush()?;
+            Ok(())
+        })?;
+        let counters = &self.reader.counters;
+        *counters.anchor.lock().unwrap_or_else(PoisonError::into_inner) = anchor;
+        self.remove_below = anchor.number.saturating_add(1);
+        if self.tail.number <= anchor.number {
+            self.tail = anchor;
+        }
+        if counters.complete.load(Ordering::Acquire) < anchor.number {
+            let complete = self.reader.complete_from(anchor.number)?;
+            counters.complete.store(complete, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Deletes some of the rows in front of the anchor. The block with rows on both sides is written anew first.
+    fn remove_some(&mut self) -> Result<(), HistoryError> {
+        let first_kept = self.remove_below;
+        let border = shielded(|| self.reader.block_at_or_before(first_kept))?.unwrap_or_default();
+        let removed = shielded(|| {
+            let mut batch = sled::Batch::default();
+            if border.last().is_some_and(|last| last.number >= first_kept)
+                && border.first().is_some_and(|first| first.number < first_kept)
+            {
+                put_blocks(&mut batch, border.into_iter().filter(|row| row.number >= first_kept).collect())?;
+            }
+            let mut count = 0;
+            // From behind, so that the block on the border goes with the first batch.
+            for old in self.reader.rows.range(..key(first_kept, 0)).keys().rev().take(REMOVED_AT_ONCE) {
+                batch.remove(old?);
+                count += 1;
+            }
+            self.reader.rows.apply_batch(batch)?;
+            Ok(count)
+        })?;
+        self.unflushed |= removed > 0;
+        if removed < REMOVED_AT_ONCE {
+            self.remove_below = 0;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), HistoryError> {

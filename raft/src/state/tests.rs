@@ -212,7 +212,10 @@ proptest! {
                     prop_assert_eq!(before.records().collect::<Vec<_>>(), after.records().collect::<Vec<_>>());
                     prop_assert_eq!(before.history(), after.history());
                 }
-                CommandReply::Txn(Outcome::UnknownSession) | CommandReply::Session(_) | CommandReply::Done => {
+                CommandReply::Txn(Outcome::UnknownSession)
+                | CommandReply::Session(_)
+                | CommandReply::Done
+                | CommandReply::Checkpoint(_) => {
                     prop_assert!(false, "unexpected reply {reply:?}");
                 }
             }
@@ -259,7 +262,9 @@ fn write(session: u64, sequence: u64, acked_below: u64, next: u64) -> Command {
 fn outcome(state: &mut State, command: Command) -> Outcome {
     match state.apply(UnixMillis(0), command, &mut Vec::new()) {
         CommandReply::Txn(outcome) => outcome,
-        CommandReply::Session(_) | CommandReply::Done => panic!("a transaction has an outcome"),
+        CommandReply::Session(_) | CommandReply::Done | CommandReply::Checkpoint(_) => {
+            panic!("a transaction has an outcome")
+        }
     }
 }
 

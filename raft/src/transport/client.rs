@@ -16,20 +16,24 @@ use openraft::{
     network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory},
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
+use tessera_core::secret::SecretText;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::{
-    CONNECT_TIMEOUT, KEEP_ALIVE, MESSAGE_MAX, SNAPSHOT_FRAME, convert, header, node_name,
+    CONNECT_TIMEOUT, KEEP_ALIVE, MESSAGE_MAX, SNAPSHOT_FRAME, convert, header, member_name, node_name,
     proto::{self, raft_client::RaftClient, store_client::StoreClient},
     required,
 };
 use crate::{
     config::StoreConfig,
+    identity::OwnIdentity,
+    level::Levels,
+    status::Member,
     type_config::{ClusterId, LogId, NodeId, NodeInfo, TypeConfig, Vote},
 };
 
@@ -55,8 +59,14 @@ pub(crate) struct Peers {
     cluster: ClusterId,
     cluster_name: String,
     node: NodeId,
+    levels: Levels,
+    /// What each node refused last, so that it is reported once.
+    refusals: Mutex<BTreeMap<NodeId, String>>,
     authority: Certificate,
     identity: Identity,
+    own: Arc<OwnIdentity>,
+    /// While this node takes over leadership: the vote of the leader that hands over.
+    handed_over_by: Mutex<Option<Vote>>,
     channels: Mutex<BTreeMap<NodeId, (String, PeerChannels)>>,
 }
 
@@ -67,11 +77,20 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(config: &StoreConfig, cluster: ClusterId) -> Self {
+    pub(crate) fn new(
+        config: &StoreConfig,
+        cluster: ClusterId,
+        own: Arc<OwnIdentity>,
+        levels: Levels,
+    ) -> Self {
         Self {
             cluster,
+            own,
+            handed_over_by: Mutex::default(),
             cluster_name: config.cluster_id.clone(),
             node: config.node_id,
+            levels,
+            refusals: Mutex::default(),
             authority: Certificate::from_pem(&config.tls.ca_pem),
             identity: Identity::from_pem(&config.tls.cert_pem, &config.tls.key_pem),
             channels: Mutex::default(),
@@ -79,7 +98,30 @@ impl Peers {
     }
 
     pub(crate) fn header(&self, to: NodeId) -> proto::Header {
-        header(self.cluster, self.node, to)
+        let mut header = header(self.cluster, self.own.genesis(), self.node, to);
+        self.levels.announce(&mut header);
+        header
+    }
+
+    /// From now on vote requests say that the leader with this vote has handed over to this node; `None` ends that.
+    pub(crate) fn set_handed_over_by(&self, former: Option<Vote>) {
+        *self.handed_over_by.lock().unwrap_or_else(PoisonError::into_inner) = former;
+    }
+
+    fn handed_over_by(&self) -> Option<Vote> {
+        *self.handed_over_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports a node that refuses this one: openraft would only say that it cannot be reached.
+    fn note(&self, target: NodeId, status: &Status) {
+        if status.code() != Code::FailedPrecondition {
+            return;
+        }
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.get(&target).is_none_or(|known| known != status.message()) {
+            tracing::error!(node = target, reason = status.message(), "a node refuses to work with this one");
+            refusals.insert(target, status.message().to_owned());
+        }
     }
 
     /// The connections to a node, opened with the first message. Must be called on the runtime of Raft.
@@ -90,8 +132,9 @@ impl Peers {
         {
             return Ok(peer.clone());
         }
-        let raft = self.open(target, address)?;
-        let store = self.open(target, address)?;
+        let name = node_name(target, &self.cluster_name);
+        let raft = self.open(name.clone(), address)?;
+        let store = self.open(name, address)?;
         let peer = PeerChannels {
             raft: RaftClient::new(raft)
                 .max_decoding_message_size(MESSAGE_MAX)
@@ -104,11 +147,11 @@ impl Peers {
         Ok(peer)
     }
 
-    fn open(&self, target: NodeId, address: &str) -> Result<Channel, tonic::transport::Error> {
+    fn open(&self, name: String, address: &str) -> Result<Channel, tonic::transport::Error> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(self.authority.clone())
             .identity(self.identity.clone())
-            .domain_name(node_name(target, &self.cluster_name));
+            .domain_name(name);
         let endpoint = Endpoint::from_shared(format!("https://{address}"))?
             .tls_config(tls)?
             .tcp_nodelay(true)
@@ -140,13 +183,44 @@ impl Peers {
     ) -> Result<bool, Status> {
         let request =
             proto::PreVoteRequest { header: Some(self.header(target)), last_log: last.map(Into::into) };
-        Ok(self.raft(target, address)?.pre_vote(request).await?.into_inner().granted)
+        let reply = self.raft(target, address)?.pre_vote(request).await;
+        Ok(reply.inspect_err(|status| self.note(target, status))?.into_inner().granted)
     }
 
     /// Asks the target to start an election.
     pub(crate) async fn timeout_now(&self, target: NodeId, address: &str) -> Result<(), Status> {
         let request = proto::TimeoutNowRequest { header: Some(self.header(target)) };
         self.raft(target, address)?.timeout_now(request).await.map(drop)
+    }
+
+    /// Presents this node to whichever node of the cluster listens at an address. Must be called on the runtime of Raft.
+    pub(crate) async fn join(
+        &self,
+        address: &str,
+        token: Option<&SecretText>,
+        member: &Member,
+    ) -> Result<proto::JoinReply, Status> {
+        let failed = |error: tonic::transport::Error| Status::from_error(error.into());
+        let channel = self.open(member_name(&self.cluster_name), address).map_err(failed)?;
+        let request = proto::JoinRequest {
+            header: Some(self.header(0)),
+            incarnation: self.own.incarnation().to_vec().into(),
+            token: token.map(|token| token.expose().to_owned()).unwrap_or_default(),
+            raft_addr: member.raft_addr.clone(),
+            api_url: member.api_url.clone(),
+        };
+        Ok(StoreClient::new(channel).join(request).await?.into_inner())
+    }
+
+    /// Asks the target to do something that only it can do; the text says why it was not done.
+    pub(crate) async fn order(
+        &self,
+        target: NodeId,
+        address: &str,
+        order: proto::order_request::Order,
+    ) -> Result<String, Status> {
+        let request = proto::OrderRequest { header: Some(self.header(target)), order: Some(order) };
+        Ok(self.store(target, address)?.order(request).await?.into_inner().refused)
     }
 
     /// Asks the target how it sees itself.
@@ -198,14 +272,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    fn unreachable(&self, status: &Status) -> Unreachable {
+        self.peers.note(self.target, status);
+        Unreachable::new(status)
+    }
+
     fn peer(&self) -> Result<PeerChannels, Unreachable> {
         let unusable = || Unreachable::new(&io::Error::other("the address of the node cannot be used"));
         self.channels.clone().ok_or_else(unusable)
     }
-}
-
-fn unreachable(status: &Status) -> Unreachable {
-    Unreachable::new(status)
 }
 
 fn malformed<E: std::error::Error>(status: &Status) -> RpcError<E> {
@@ -219,7 +294,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
         let request = convert::append_to_proto(self.peers.header(self.target), rpc);
-        let reply = self.peer()?.raft.append(request).await.map_err(|status| unreachable(&status))?;
+        let reply = self.peer()?.raft.append(request).await.map_err(|status| self.unreachable(&status))?;
         convert::append_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))
     }
 
@@ -228,8 +303,9 @@ impl RaftNetwork<TypeConfig> for Connection {
         rpc: VoteRequest<NodeId>,
         _option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RpcError> {
-        let request = convert::vote_to_proto(self.peers.header(self.target), &rpc);
-        let reply = self.peer()?.raft.vote(request).await.map_err(|status| unreachable(&status))?;
+        let mut request = convert::vote_to_proto(self.peers.header(self.target), &rpc);
+        request.hand_over = self.peers.handed_over_by().map(Into::into);
+        let reply = self.peer()?.raft.vote(request).await.map_err(|status| self.unreachable(&status))?;
         convert::vote_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))
     }
 
@@ -266,7 +342,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         if let Ok(Err(error)) = reader.await {
             return Err(read_error(&error).into());
         }
-        let reply = sent.map_err(|status| unreachable(&status))?.into_inner();
+        let reply = sent.map_err(|status| self.unreachable(&status))?.into_inner();
         let vote = required(reply.vote, "vote").map_err(|status| NetworkError::new(&status))?;
         Ok(SnapshotResponse::new(vote.into()))
     }

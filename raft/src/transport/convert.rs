@@ -122,6 +122,7 @@ pub(crate) fn vote_to_proto(header: proto::Header, request: &VoteRequest<NodeId>
         header: Some(header),
         vote: Some(request.vote.into()),
         last_log: request.last_log_id.map(Into::into),
+        hand_over: None,
     }
 }
 

@@ -158,16 +158,42 @@ pub(crate) struct Forwarder {
     runtime: Handle,
     link: ArcSwapOption<Link>,
     opening: tokio::sync::Mutex<()>,
+    counters: ForwardCounters,
+}
+
+/// Commands sent to the leader, by what came of it.
+#[derive(Debug, Default)]
+pub(crate) struct ForwardCounters {
+    pub(crate) answered: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) unknown: AtomicU64,
 }
 
 impl Forwarder {
     pub(crate) fn new(peers: Arc<Peers>, runtime: Handle) -> Self {
-        Self { peers, runtime, link: ArcSwapOption::empty(), opening: tokio::sync::Mutex::default() }
+        Self {
+            peers,
+            runtime,
+            link: ArcSwapOption::empty(),
+            opening: tokio::sync::Mutex::default(),
+            counters: ForwardCounters::default(),
+        }
+    }
+
+    pub(crate) const fn counters(&self) -> &ForwardCounters {
+        &self.counters
     }
 
     /// Asks the leader to commit an encoded command.
     pub(crate) async fn propose(&self, leader: NodeId, info: &NodeInfo, command: Bytes) -> Answer {
-        self.ask(leader, info, Request::Propose(command)).await
+        let answer = self.ask(leader, info, Request::Propose(command)).await;
+        let counter = match answer {
+            Answer::Result(_) => &self.counters.answered,
+            Answer::NotLeader | Answer::Busy => &self.counters.refused,
+            Answer::Unknown | Answer::ReadIndex(_) | Answer::Clock(_) => &self.counters.unknown,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        answer
     }
 
     /// Asks the leader for a read index.

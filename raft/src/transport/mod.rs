@@ -7,6 +7,7 @@
 pub(crate) mod client;
 pub(crate) mod convert;
 pub(crate) mod forward;
+pub(crate) mod joining;
 pub(crate) mod server;
 
 use std::time::Duration;
@@ -14,7 +15,10 @@ use std::time::Duration;
 use openraft::CommittedLeaderId;
 use tonic::Status;
 
-use crate::type_config::{ClusterId, LogId, NodeId, Vote};
+use crate::{
+    identity::Unique,
+    type_config::{ClusterId, LogId, NodeId, Vote},
+};
 
 /// The messages and services of `proto/raft.proto`.
 #[expect(
@@ -45,6 +49,11 @@ pub(crate) fn node_name(node: NodeId, cluster: &str) -> String {
     format!("node-{node}.{cluster}.tessera")
 }
 
+/// The DNS name every node's certificate carries beside its own: who looks for the cluster does not know ids yet.
+pub(crate) fn member_name(cluster: &str) -> String {
+    format!("member.{cluster}.tessera")
+}
+
 /// The node a name in a certificate stands for, if it is one of this cluster.
 pub(crate) fn node_of_name(name: &str, cluster: &str) -> Option<NodeId> {
     let id =
@@ -62,8 +71,14 @@ pub(crate) fn parse_cluster_id(text: &str) -> Option<ClusterId> {
 }
 
 /// What every message begins with.
-pub(crate) fn header(cluster: ClusterId, from: NodeId, to: NodeId) -> proto::Header {
-    proto::Header { cluster_id: cluster.0.to_be_bytes().to_vec().into(), from, to }
+pub(crate) fn header(cluster: ClusterId, genesis: Option<Unique>, from: NodeId, to: NodeId) -> proto::Header {
+    proto::Header {
+        cluster_id: cluster.0.to_be_bytes().to_vec().into(),
+        from,
+        to,
+        genesis: genesis.map(|genesis| genesis.to_vec().into()).unwrap_or_default(),
+        ..proto::Header::default()
+    }
 }
 
 impl From<LogId> for proto::LogId {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures::{Stream, StreamExt};
-use openraft::{Raft, ServerState, Snapshot, SnapshotMeta, StoredMembership, raft::AppendEntriesResponse};
+use openraft::{
+    CommittedLeaderId, Raft, ServerState, Snapshot, SnapshotMeta, StoredMembership,
+    raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest},
+};
 use tokio::{net::TcpListener, sync::mpsc, task::spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -17,12 +20,15 @@ use tonic::{
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use super::{
-    KEEP_ALIVE, MESSAGE_MAX, convert,
+    KEEP_ALIVE, MESSAGE_MAX,
+    client::Peers,
+    convert,
     forward::messages,
+    joining::JoinQueue,
     node_of_name,
     proto::{
-        self, forward_reply::Reply, forward_request, raft_server::RaftServer, snapshot_frame::Frame,
-        store_server::StoreServer,
+        self, forward_reply::Reply, forward_request, order_request::Order, raft_server::RaftServer,
+        snapshot_frame::Frame, store_server::StoreServer,
     },
     required,
 };
@@ -30,10 +36,14 @@ use crate::{
     barrier::ReadIndexes,
     batch,
     batcher::{self, Batcher, Proposed},
+    checkpoint::Checkpoints,
     clock::own_clock,
     config::{StoreConfig, Timing},
     election::{self, Heard, server_metrics},
     history::{ChainedRow, HistoryReader},
+    identity::OwnIdentity,
+    level::Levels,
+    membership::Membership,
     sessions::COMMAND_MAX,
     snapshot::{SnapshotDir, SnapshotFile, SnapshotReceiver},
     status,
@@ -57,11 +67,19 @@ pub(crate) struct Service {
     pub(crate) cluster_name: String,
     pub(crate) node: NodeId,
     pub(crate) timing: Timing,
+    pub(crate) own: Arc<OwnIdentity>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) joining: JoinQueue,
     pub(crate) heard: Arc<Heard>,
     pub(crate) batcher: Batcher,
     pub(crate) read_indexes: ReadIndexes,
     pub(crate) snapshots: SnapshotDir,
     pub(crate) history: HistoryReader,
+    pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) levels: Levels,
+    /// Why a node was refused last.
+    pub(crate) refused: Mutex<BTreeMap<NodeId, String>>,
     /// Node ids by certificate; reading a certificate for every message would be a waste.
     pub(crate) senders: Mutex<BTreeMap<Vec<u8>, Option<NodeId>>>,
     /// One snapshot is received at a time.
@@ -132,7 +150,8 @@ impl Service {
         sender.ok_or_else(refused)
     }
 
-    /// Refuses what is not meant for this node of this cluster, or does not come from whom it says.
+    /// Refuses what is not meant for this node of this cluster, does not come from whom it says, or comes from a version
+    /// that cannot work with this one.
     fn check(&self, sender: NodeId, header: Option<proto::Header>) -> Result<NodeId, Status> {
         let header = required(header, "header")?;
         if *header.cluster_id != self.cluster.0.to_be_bytes() {
@@ -144,13 +163,59 @@ impl Service {
                 header.to, self.node
             )));
         }
-        if header.from != sender {
-            return Err(Status::permission_denied(format!(
-                "node {sender} speaks in the name of node {}",
-                header.from
-            )));
+        let sender = check_name(sender, header.from)?;
+        // A node that does not belong to a cluster must not vote: it may have done so before its directory was emptied.
+        let own = self.own.genesis();
+        if !header.genesis.is_empty() && own.is_none_or(|own| *header.genesis != own) {
+            self.own.note_claim();
         }
+        let Some(genesis) = own else {
+            return Err(Status::failed_precondition(format!(
+                "node {} has an empty data directory and has not been admitted to the cluster",
+                self.node
+            )));
+        };
+        if *header.genesis != genesis {
+            return Err(Status::failed_precondition(
+                "the sender belongs to another cluster that was made under the same cluster id",
+            ));
+        }
+        self.levels.check(sender, &header).inspect_err(|status| self.note(sender, status))?;
         Ok(sender)
+    }
+
+    /// The leader with the vote `former` has handed over to the candidate: this node does not wait for it any more.
+    ///
+    /// openraft refuses a vote while it has just heard of a leader, and in a cluster of five the target of a hand-over
+    /// needs such votes. An append request with the candidate's vote and an impossible position makes it forget the
+    /// former leader, and changes nothing else; the vote itself is then decided as always.
+    async fn forget_leader(&self, former: &Vote, request: &VoteRequest<NodeId>) -> Result<(), Status> {
+        let metrics = server_metrics(&self.raft);
+        let known = former.is_committed() && metrics.vote == *former;
+        let newer = !request.vote.is_committed() && request.vote > *former;
+        if !known || !newer || election::last_log(&self.raft) > request.last_log_id {
+            return Ok(());
+        }
+        let nowhere = LogId::new(
+            CommittedLeaderId::new(request.vote.leader_id.term, request.vote.leader_id.node_id),
+            u64::MAX,
+        );
+        let append = AppendEntriesRequest {
+            vote: request.vote,
+            prev_log_id: Some(nowhere),
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        self.raft.append_entries(append).await.map(drop).map_err(|error| stopped(&error))
+    }
+
+    /// Reports a node that is refused, once for each reason.
+    fn note(&self, sender: NodeId, status: &Status) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.get(&sender).is_none_or(|known| known != status.message()) {
+            tracing::error!(node = sender, reason = status.message(), "a node is refused");
+            refused.insert(sender, status.message().to_owned());
+        }
     }
 
     /// A vote may only be used by the node it is for.
@@ -168,6 +233,14 @@ impl Service {
     fn is_current(&self, vote: &Vote) -> bool {
         vote.is_committed() && *vote >= self.raft.server_metrics().borrow().vote
     }
+}
+
+/// The name in the certificate counts.
+fn check_name(sender: NodeId, claimed: NodeId) -> Result<NodeId, Status> {
+    if claimed == sender {
+        return Ok(sender);
+    }
+    Err(Status::permission_denied(format!("node {sender} speaks in the name of node {claimed}")))
 }
 
 fn stopped(error: &dyn std::error::Error) -> Status {
@@ -200,8 +273,12 @@ impl proto::raft_server::Raft for Service {
         let sender = self.sender_of(&request)?;
         let mut request = request.into_inner();
         self.check(sender, request.header.take())?;
+        let former: Option<Vote> = request.hand_over.take().map(Into::into);
         let request = convert::vote_from_proto(&request)?;
         self.check_vote(sender, &request.vote)?;
+        if let Some(former) = former {
+            self.forget_leader(&former, &request).await?;
+        }
         let reply = self.raft.vote(request).await.map_err(|error| stopped(&error))?;
         if reply.vote_granted {
             self.heard.voted();
@@ -236,9 +313,10 @@ impl proto::raft_server::Raft for Service {
         }
         tokio::spawn(election::take_over(
             self.raft.clone(),
+            self.peers.clone(),
             self.node,
-            from,
-            election::hand_over_limit(self.timing),
+            metrics.vote,
+            self.timing,
         ));
         Ok(Response::new(proto::TimeoutNowReply {}))
     }
@@ -307,6 +385,35 @@ impl proto::store_server::Store for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(rows))))
     }
 
+    async fn join(&self, request: Request<proto::JoinRequest>) -> Result<Response<proto::JoinReply>, Status> {
+        let sender = self.sender_of(&request)?;
+        let mut request = request.into_inner();
+        let header = required(request.header.take(), "header")?;
+        if *header.cluster_id != self.cluster.0.to_be_bytes() {
+            return Err(Status::failed_precondition("the message is meant for another cluster"));
+        }
+        let sender = check_name(sender, header.from)?;
+        if sender == self.node {
+            return Err(Status::failed_precondition(format!("this is node {sender} itself")));
+        }
+        Ok(Response::new(self.joining.decide(&self.own, sender, request).await))
+    }
+
+    async fn order(
+        &self,
+        request: Request<proto::OrderRequest>,
+    ) -> Result<Response<proto::OrderReply>, Status> {
+        let sender = self.sender_of(&request)?;
+        let mut request = request.into_inner();
+        self.check(sender, request.header.take())?;
+        let done = match required(request.order, "order")? {
+            Order::HandOverTo(target) => self.membership.transfer_leadership(target).await,
+            Order::Snapshot(_) => self.membership.snapshot().await,
+        };
+        let refused = done.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(Response::new(proto::OrderReply { refused }))
+    }
+
     async fn node_status(
         &self,
         request: Request<proto::NodeStatusRequest>,
@@ -327,6 +434,9 @@ impl proto::store_server::Store for Service {
             applied_index: metrics.last_applied.map_or(0, |id| id.index),
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             version: status::VERSION.to_owned(),
+            checkpoints: self.checkpoints.own().into_iter().map(Into::into).collect(),
+            diverged_from: self.checkpoints.diverged(),
+            level: self.levels.supported(),
         }))
     }
 }

@@ -39,6 +39,7 @@ pub use self::{
     recovery::{Damage, LogContents, OpenError, REMEDY},
     segment::HeaderFault,
 };
+use crate::histogram::{self, Distribution, Histogram};
 use crate::type_config::{ClusterId, NodeId};
 
 /// Size at which a segment is full, in bytes.
@@ -115,16 +116,35 @@ impl WalConfig {
 }
 
 /// Measurements of the writer thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WalMetrics {
     sync_last_nanos: AtomicU64,
     sync_max_nanos: AtomicU64,
     syncs: AtomicU64,
     bytes_written: AtomicU64,
     segments: AtomicU64,
+    sync_times: Histogram,
+}
+
+impl Default for WalMetrics {
+    fn default() -> Self {
+        Self {
+            sync_last_nanos: AtomicU64::new(0),
+            sync_max_nanos: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            segments: AtomicU64::new(0),
+            sync_times: Histogram::new(&histogram::MICROS),
+        }
+    }
 }
 
 impl WalMetrics {
+    /// How long the syncs took, in microseconds.
+    pub(crate) fn sync_times(&self) -> Distribution {
+        self.sync_times.read()
+    }
+
     /// Duration of the last sync.
     #[must_use]
     pub fn sync_last(&self) -> Duration {

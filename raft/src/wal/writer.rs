@@ -18,6 +18,7 @@ use super::{
     record::{EntryRecord, LogPosition, Record, RecordTooLong, VoteRecord},
     segment::{ActiveSegment, SealedSegment, SegmentHeader, sync_dir},
 };
+use crate::fault;
 
 /// A pass takes no further request once it has this many bytes.
 const MAX_PASS: usize = 4 * 1024 * 1024;
@@ -105,6 +106,10 @@ impl Writer {
                 next = self.requests.try_recv().ok();
             }
         }
+        if let Some(delay) = fault::reports_before_flush() {
+            waiting.drain(..).for_each(|done| done(Ok(())));
+            fault::pause(delay);
+        }
         (staged.and_then(|()| self.flush(close)), close)
     }
 
@@ -159,6 +164,7 @@ impl Writer {
             return Ok(());
         }
         let active = self.active.as_mut().ok_or_else(|| io::Error::other("no segment is open"))?;
+        fault::before_write()?;
         active.append(&self.buffer)?;
         let started = Instant::now();
         if let Some(hook) = &self.config.before_sync {
@@ -242,6 +248,7 @@ impl super::WalMetrics {
         self.sync_last_nanos.store(nanos, Ordering::Relaxed);
         self.sync_max_nanos.fetch_max(nanos, Ordering::Relaxed);
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_times.add_time(took);
         self.bytes_written.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }

@@ -104,7 +104,7 @@ impl StoreBuilder<TypeConfig, SuiteLog, StateStore, TempDir> for Builder {
             WalConfig { segment_bytes: self.segment_bytes, ..WalConfig::new(temporary.path(), CLUSTER, 0) };
         let log = LogStore::open(config).unwrap();
         let dir = SnapshotDir::open(&temporary.path().join("snapshots"), CLUSTER).unwrap();
-        let machine = StateStore::open(dir, Box::new(|_| {})).unwrap();
+        let machine = StateStore::open(dir, Box::new(|_| {}), 1).unwrap();
         Ok((temporary, SuiteLog(log), machine))
     }
 }

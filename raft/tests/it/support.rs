@@ -23,8 +23,16 @@ use tessera_raft::{
 use tokio::time::Instant;
 
 pub(crate) const CLUSTER: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+/// All nodes of a test belong to one cluster from the start.
+const GENESIS: [u8; 16] = [7; 16];
 /// Far more than anything here needs, for machines that are busy.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// So slow that a machine which builds something else at the same time does not look like a dead leader: a change of
+/// leader that a test has not caused would spoil it.
+pub(crate) const TIMING: Timing = Timing { heartbeat_ms: 500, election_min_ms: 2000, election_max_ms: 3000 };
+/// A node that hears nothing for this long would have begun an election, if it were to begin one.
+pub(crate) const SILENCE: Duration = Duration::from_millis(TIMING.election_max_ms + 500);
 
 /// A certificate authority and what it signs.
 pub(crate) struct Pki {
@@ -44,7 +52,8 @@ impl Pki {
     pub(crate) fn node(&self, node: u64, cluster: &str) -> NodeTls {
         let name = format!("node-{node}.{cluster}.tessera");
         let key = KeyPair::generate().unwrap();
-        let cert = CertificateParams::new(vec![name]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let names = vec![name, format!("member.{cluster}.tessera")];
+        let cert = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
         NodeTls {
             ca_pem: self.ca_pem.clone().into_bytes(),
             cert_pem: cert.pem().into_bytes(),
@@ -78,8 +87,7 @@ impl Nodes {
         let tls = self.pki.node(node, CLUSTER);
         let mut config = StoreConfig::new(self.data_dir(node), CLUSTER.into(), node, listen, tls);
         config.commit_timeout = Duration::from_secs(20);
-        // Slow enough for a machine that builds something else at the same time.
-        config.timing = Timing { heartbeat_ms: 200, election_min_ms: 600, election_max_ms: 900 };
+        config.timing = TIMING;
         (self.change)(&mut config);
         config
     }
@@ -102,6 +110,7 @@ impl Nodes {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
+        store.admit(GENESIS).await.unwrap();
         self.addresses.insert(node, store.listen_addr());
         self.running.insert(node, store.clone());
         store
@@ -156,6 +165,20 @@ impl Nodes {
         })
         .await;
         leader
+    }
+
+    /// Asks whoever leads to hand over, until the target leads. One attempt may fail: whatever enters the log meanwhile
+    /// disturbs it, and with five voters a follower refuses its vote while it has just heard of the leader.
+    pub(crate) async fn hand_over(&self, target: u64) {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let leader = self.leader().await;
+            if leader == target {
+                return;
+            }
+            let handed_over = self.get(leader).transfer_leadership(target).await;
+            assert!(Instant::now() < deadline, "no hand-over: {handed_over:?}");
+        }
     }
 
     pub(crate) async fn a_follower(&self) -> u64 {
@@ -251,6 +274,29 @@ pub(crate) fn committed(outcome: Result<Outcome, CommitError>) -> Revision {
     match outcome.map(Outcome::settled) {
         Ok(Outcome::Committed(revision)) => revision,
         other => panic!("not committed: {other:?}"),
+    }
+}
+
+/// Commits a transaction that may be applied again, until it is known to be: for stores whose `commit_timeout` is short
+/// because a test waits for it elsewhere.
+pub(crate) async fn committed_at_last(store: &Store, txn: &Txn) -> Revision {
+    let deadline = Instant::now() + LONG;
+    loop {
+        match store.commit(txn.clone()).await {
+            Err(CommitError::Unavailable | CommitError::OutcomeUnknown) if Instant::now() < deadline => {}
+            outcome => return committed(outcome),
+        }
+    }
+}
+
+/// A barrier, likewise.
+pub(crate) async fn barrier_at_last(store: &Store) -> Arc<State> {
+    let deadline = Instant::now() + LONG;
+    loop {
+        match store.barrier().await {
+            Err(CommitError::Unavailable) if Instant::now() < deadline => {}
+            state => return state.unwrap(),
+        }
     }
 }
 

@@ -3,3 +3,4 @@ mod lifecycle;
 mod session;
 mod set;
 mod show;
+mod types;

@@ -1,4 +1,5 @@
 mod check;
 mod check_s;
+mod check_t;
 mod repeat;
 mod simplecheck;

@@ -1,0 +1,3 @@
+//! Servers of others that check OTPs.
+
+pub(crate) mod yubico;
