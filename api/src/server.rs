@@ -8,10 +8,8 @@
 //! for a while after that are closed from this side.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -132,11 +130,12 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
         }
     }
-    // Their clients believe to be connected.
-    while let Some(accepted) = waiting(&listener, &permits).await {
-        start(&mut connections, accepted);
+    for (stream, peer) in stop_listening(listener) {
+        // A permit only bounds the memory of those that keep coming.
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            start(&mut connections, (stream, peer, permit));
+        }
     }
-    drop(listener);
     let mut drained = std::pin::pin!(async { while connections.join_next().await.is_some() {} });
     if tokio::time::timeout(LINGER, &mut drained).await.is_ok() {
         return;
@@ -168,15 +167,34 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Acce
     }
 }
 
-/// A connection from the accept queue, if there is one.
-async fn waiting(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Accepted> {
-    let permit = permits.clone().try_acquire_owned().ok()?;
-    let accepted = poll_fn(|context| match listener.poll_accept(context) {
-        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-        Poll::Pending => Poll::Ready(None),
-    });
-    accepted.await.map(|(stream, peer)| (stream, peer, permit))
+/// Stops listening, and returns the connections that wait in the accept queue: their clients believe to be connected,
+/// and closing would cut them off.
+fn stop_listening(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    refuse_handshakes(&listener);
+    // The socket does not block: an error is the end of the queue.
+    std::iter::from_fn(|| listener.accept().ok())
+        .filter_map(|(stream, peer)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, peer))
+        })
+        .collect()
 }
+
+/// Drops every packet that arrives at the listening socket, so that no handshake is completed between the last look at
+/// the accept queue and the end. Such a client tries again after a moment and is told that nobody listens.
+#[cfg(target_os = "linux")]
+fn refuse_handshakes(listener: &std::net::TcpListener) {
+    /// `BPF_RET | BPF_K` of `linux/bpf_common.h`: keep this many bytes of the packet.
+    const RETURN: u16 = 0x06;
+    let nothing = socket2::SockFilter::new(RETURN, 0, 0, 0);
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&[nothing]) {
+        tracing::debug!(%error, "handshakes cannot be held off while the listener is closed");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_handshakes(_listener: &std::net::TcpListener) {}
 
 async fn connection(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, router: Router, phase: Phase) {
     // Replies are small and written at once; waiting for more would only delay them.

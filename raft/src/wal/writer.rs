@@ -89,6 +89,7 @@ impl Writer {
         let mut close = false;
         let mut staged = if matches!(first, Request::Close) { Ok(()) } else { self.roll_if_full() };
         let mut next = Some(first);
+        let early = fault::reports_before_flush().map(|delay| Instant::now() + delay);
         while let Some(request) = next.take() {
             let (outcome, done) = match request {
                 Request::Close => {
@@ -103,12 +104,15 @@ impl Writer {
             waiting.push(done);
             staged = staged.and(outcome.map_err(io::Error::other));
             if staged.is_ok() && self.buffer.len() < MAX_PASS {
-                next = self.requests.try_recv().ok();
+                next = match early {
+                    // The planted defect: reported at once, written when the time is over.
+                    Some(end) => {
+                        waiting.drain(..).for_each(|done| done(Ok(())));
+                        self.requests.recv_timeout(end.saturating_duration_since(Instant::now())).ok()
+                    }
+                    None => self.requests.try_recv().ok(),
+                };
             }
-        }
-        if let Some(delay) = fault::reports_before_flush() {
-            waiting.drain(..).for_each(|done| done(Ok(())));
-            fault::pause(delay);
         }
         (staged.and_then(|()| self.flush(close)), close)
     }
