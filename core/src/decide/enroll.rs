@@ -219,7 +219,7 @@ impl Init {
     }
 
     /// What all types have: description, scope, whether the token is enabled.
-    fn set_common(&self, token: &mut TokenV1) -> Result<(), Stop> {
+    pub(super) fn set_common(&self, token: &mut TokenV1) -> Result<(), Stop> {
         if let Some(description) = &self.description {
             token.description = cut(description);
         }

@@ -184,7 +184,8 @@ cases! {
         let assign = Assign { serials: vec!["U1".into()], user: UserParams::login("eva"), pin: None };
         let remove = Remove { serials: vec!["M1".into()], user: UserParams::default() };
         let unassign = Unassign { serial: Some("H1".into()), pin: None };
-        let resync = Resync { selection: selection.clone(), otp1: otp(), otp2: otp() };
+        let resync =
+            Resync { selection: selection.clone(), otp1: otp(), otp2: otp(), challenges: None };
         let reset = tessera_core::decide::lifecycle::Reset { selection };
         let disable = SetActive { selection: serial("H1"), active: false };
         site.as_admin("admin");
