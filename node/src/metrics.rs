@@ -122,7 +122,12 @@ impl NodeMetrics {
             None => "no_time",
             Some(Answer::Unavailable(_)) => "unavailable",
             Some(
-                Answer::User(_) | Answer::Users(_) | Answer::Verdict(_) | Answer::Loaded | Answer::Hash(_),
+                Answer::User(_)
+                | Answer::Users(_)
+                | Answer::Verdict(_)
+                | Answer::Loaded
+                | Answer::Hash(_)
+                | Answer::Yubico { .. },
             ) => "answered",
         };
         self.questions.with_label_values(&[kind, result]).inc();
@@ -151,6 +156,7 @@ const fn kind_of(question: &Question) -> &'static str {
         Question::LoadResolver { .. } => "load_resolver",
         Question::VerifyPasswordHash { .. } => "verify_password_hash",
         Question::HashPassword { .. } => "hash_password",
+        Question::ValidateYubico { .. } => "validate_yubico",
     }
 }
 
