@@ -40,7 +40,7 @@ pub enum TransactionVerdict {
     /// The tokens were checked.
     Checked {
         /// The verdict.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
         /// The token that matched, else the last one; and its type as clients know it.
         token: (Serial, &'static str),
         /// That token's fail counter afterwards.
@@ -75,7 +75,11 @@ impl Request for CheckTransaction {
         let serial = if verdict.accepted { Serial::from(&*cx.audit.serial) } else { last };
         let token_type = cx.view.token(&serial).map_or("", |token| token.token_type.stored_name());
         let fail_count = cx.view.usage(&serial).fail_count;
-        Ok(TransactionVerdict::Checked { verdict, token: (serial, token_type), fail_count })
+        Ok(TransactionVerdict::Checked {
+            verdict: Box::new(verdict),
+            token: (serial, token_type),
+            fail_count,
+        })
     }
 }
 
