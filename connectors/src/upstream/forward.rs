@@ -134,7 +134,8 @@ async fn read(mut response: reqwest::Response) -> Result<String, ForwardError> {
 
 fn tls_config(verifies: bool) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     if verifies {
         let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         return Ok(builder.with_root_certificates(roots).with_no_client_auth());

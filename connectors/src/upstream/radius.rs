@@ -249,7 +249,9 @@ const HEX: &str = "0x";
 /// A state as a transaction id: as it is if it is printable, else in hex.
 fn state_text(state: &[u8]) -> String {
     match std::str::from_utf8(state) {
-        Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.starts_with(HEX) => text.to_owned(),
+        Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.starts_with(HEX) => {
+            text.to_owned()
+        }
         _ => state.iter().fold(HEX.to_owned(), |text, byte| format!("{text}{byte:02x}")),
     }
 }
@@ -319,12 +321,16 @@ mod tests {
     fn challenges_tell_state_and_message() {
         let request = authenticator("f3a47a1f6a6d76710b947ab93041a039");
         let asked = Asked { identifier: 2, authenticator: &request, secret: SECRET };
-        let packet = hex("0b02004e 36f3c8764ae8c71157403c0c71ff9c45 1230 4368616c6c656e67652033323736393433302e2020 \
+        let packet =
+            hex("0b02004e 36f3c8764ae8c71157403c0c71ff9c45 1230 4368616c6c656e67652033323736393433302e2020 \
                           456e74657220726573706f6e73652061742070726f6d70742e 180a 3332373639343330");
         let Some(RemoteReply::Challenged { state, message }) = decode(&packet, &asked) else {
             panic!("not a challenge")
         };
-        assert_eq!((state.as_str(), message.as_str()), ("32769430", "Challenge 32769430.  Enter response at prompt."));
+        assert_eq!(
+            (state.as_str(), message.as_str()),
+            ("32769430", "Challenge 32769430.  Enter response at prompt.")
+        );
     }
 
     #[test]

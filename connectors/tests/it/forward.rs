@@ -30,7 +30,9 @@ async fn server(reply: String) -> (String, JoinHandle<String>) {
 
 fn is_complete(request: &str) -> bool {
     let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
     length.is_none_or(|length| body.len() >= length.parse::<usize>().unwrap())
 }
 

@@ -89,9 +89,9 @@ impl Drop for FreeRadius {
 }
 
 fn program() -> Option<&'static str> {
-    let found = ["freeradius", "radiusd"]
-        .into_iter()
-        .find(|name| Command::new(name).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok());
+    let found = ["freeradius", "radiusd"].into_iter().find(|name| {
+        Command::new(name).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    });
     let required = std::env::var_os("TESSERA_REQUIRE_TOOLS").is_some();
     assert!(found.is_some() || !required, "FreeRADIUS is not installed");
     found
@@ -165,6 +165,8 @@ async fn freeradius_decides_and_challenges() {
     assert_eq!(answer, Answer::Unavailable("no server can be reached".to_owned()));
     assert!(begin.elapsed() > Duration::from_secs(3), "three attempts");
 
-    let Answer::Unavailable(text) = ask(right(), "hans", &"x".repeat(129), None).await else { panic!("long") };
+    let Answer::Unavailable(text) = ask(right(), "hans", &"x".repeat(129), None).await else {
+        panic!("long")
+    };
     assert_eq!(text, "RADIUS server: the password is longer than RADIUS allows");
 }

@@ -41,11 +41,7 @@ struct Hit {
 }
 
 /// The answer if what was sent is the OTP of exactly one unassigned token: policy `autoassignment_without_password`.
-pub(super) fn by_otp(
-    cx: &mut Context<'_>,
-    user: &KnownUser,
-    check: &Check,
-) -> Result<Option<Verdict>, Stop> {
+pub(super) fn by_otp(cx: &mut Context<'_>, user: &KnownUser, check: &Check) -> Result<Option<Verdict>, Stop> {
     let who = Who::user(user);
     let names_token = check.serial.as_deref().is_some_and(|serial| !serial.is_empty());
     if names_token || !is_on(cx, &AUTOASSIGNMENT_WITHOUT_PASSWORD, who)? || owns_tokens(cx, user) {
@@ -90,7 +86,9 @@ pub(super) fn by_password(
 const fn is_found_by_otp(token_type: TokenType) -> bool {
     match token_type {
         TokenType::Hmac | TokenType::Totp | TokenType::Motp | TokenType::Pw | TokenType::Yubikey => true,
-        TokenType::Spass | TokenType::Dpw | TokenType::Ocra2 | TokenType::Forward | TokenType::Yubico => false,
+        TokenType::Spass | TokenType::Dpw | TokenType::Ocra2 | TokenType::Forward | TokenType::Yubico => {
+            false
+        }
     }
 }
 

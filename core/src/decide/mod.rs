@@ -118,7 +118,12 @@ impl Context<'_> {
         let problem = match self.ask(question)? {
             Answer::Verdict(verdict) => return Ok(*verdict),
             Answer::Unavailable(problem) => problem.clone(),
-            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } | Answer::Remote(_) => {
+            Answer::User(_)
+            | Answer::Users(_)
+            | Answer::Loaded
+            | Answer::Hash(_)
+            | Answer::Yubico { .. }
+            | Answer::Remote(_) => {
                 return Err(Stop::Defect(Defect::Answer("yes or no")));
             }
         };

@@ -7,7 +7,7 @@ use super::policies::{Who, is_on, known_owner};
 use super::user::KnownUser;
 use crate::decision::Stop;
 use crate::policy::catalogue::enrollment::PURGE_ROLLOUT_TOKEN;
-use crate::record::{InfoValue, Key, IndexKey, TokenV1};
+use crate::record::{IndexKey, InfoValue, Key, TokenV1};
 use crate::user::Serial;
 
 /// After a login with a token that is good everywhere the owner's roll-out tokens are deleted, if a policy says so.

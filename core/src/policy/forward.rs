@@ -265,7 +265,8 @@ mod tests {
         for other in ["", "3", "3:09:c0ffee", "x:090909090909090909090909:c0ffee", &format!("{text}:")] {
             assert_eq!(read_sealed(other), None, "{other}");
         }
-        let action = format!("otppin=1, forward_server=radius://a/?encsecret={} https://b/", text.replace(':', "%3A"));
+        let action =
+            format!("otppin=1, forward_server=radius://a/?encsecret={} https://b/", text.replace(':', "%3A"));
         let mut shown = Vec::new();
         let same = replace_sealed(&action, |sealed| {
             shown.push(sealed.clone());
@@ -276,7 +277,10 @@ mod tests {
         let replaced = replace_sealed(&action, |_| Ok::<_, Infallible>(Some(fresh.clone()))).unwrap();
         assert_eq!(replaced, action.replace("=3%3A", "=4%3A"));
         let foreign = "forward_server=radius://a/?encsecret=0102%3A0304";
-        assert_eq!(replace_sealed(foreign, |_| Ok::<_, Infallible>(Some(fresh.clone()))).as_deref(), Ok(foreign));
+        assert_eq!(
+            replace_sealed(foreign, |_| Ok::<_, Infallible>(Some(fresh.clone()))).as_deref(),
+            Ok(foreign)
+        );
     }
 
     #[test]

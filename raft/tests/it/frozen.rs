@@ -13,8 +13,8 @@ use tessera_core::{
     record::{
         AdminV1, AutoResync, ChallengeAttributeV1, ChallengeV1, ChallengedV1, ClusterSecretV1,
         HistoryAnchorV1, IndexKey, InfoValue, InvitationV1, Key, NodeEntry, NodeMemberV1, NodesV1, Parameter,
-        Pin, PolicyV1, RealmV1, Record, ReplyV1, ResolverKind, ResolverV1, RevocationV1, SettingV1, SettingValue,
-        TokenType, TokenV1, UsageV1,
+        Pin, PolicyV1, RealmV1, Record, ReplyV1, ResolverKind, ResolverV1, RevocationV1, SettingV1,
+        SettingValue, TokenType, TokenV1, UsageV1,
     },
     secret::{KeyId, PinHash, Sealed},
     time::UnixMillis,

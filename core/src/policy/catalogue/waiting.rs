@@ -105,11 +105,7 @@ const ACTIONS: [(Scope, Feature, &[&str]); 12] = [
         ],
     ),
     (Scope::Authorization, Feature::Fido2, &["fido2_allowed_authenticators"]),
-    (
-        Scope::Enrollment,
-        Feature::Messages,
-        &["autoenrollment"],
-    ),
+    (Scope::Enrollment, Feature::Messages, &["autoenrollment"]),
     (Scope::Enrollment, Feature::Remote, &["autoassignment_forward"]),
     (
         Scope::Enrollment,
