@@ -14,13 +14,13 @@ const PASSWORD: &str = "geheim geheim";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `tessera dev`, ended when dropped.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Dev {
-    fn start(folder: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, more: &[&str]) -> Self {
         let mut command = tessera(&["dev", "--data-dir", folder.to_str().unwrap()]);
         let mut child = command.args(more).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -29,19 +29,24 @@ impl Dev {
 
     /// Everything it prints until it says that it runs.
     fn ready(&mut self) -> Vec<String> {
+        self.try_ready().unwrap_or_else(|| panic!("it ended instead of running"))
+    }
+
+    /// As [`Self::ready`]; `None` if it ends instead.
+    pub(crate) fn try_ready(&mut self) -> Option<Vec<String>> {
         let mut printed = Vec::new();
         for line in self.lines.by_ref() {
             let line = line.unwrap();
             let last = line.starts_with("Ctrl-C");
             printed.push(line);
             if last {
-                return printed;
+                return Some(printed);
             }
         }
-        panic!("it ended instead of running: {printed:?}");
+        None
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         signal("-TERM", self.child.id());
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {

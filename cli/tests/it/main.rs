@@ -9,5 +9,6 @@
 
 mod check_config;
 mod dev;
+mod policies;
 mod support;
 mod usage;

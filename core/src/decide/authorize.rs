@@ -27,6 +27,8 @@ pub enum LoginDetail {
     Success(SuccessDetail),
     /// Why the login failed, in the words of the audit trail.
     Failure(String),
+    /// What another server said who decided the login: a JSON object.
+    Remote(String),
 }
 
 /// The members of `detail` after a successful login (reference http-api 7.2).
@@ -148,7 +150,8 @@ fn may_use_token(cx: &mut Context<'_>, visitor: &Visitor) -> Result<bool, Stop> 
 /// Adds what policies let the client know. The user of a request without one is the owner of the token.
 pub(super) fn tell(cx: &mut Context<'_>, visitor: &Visitor, mut verdict: Verdict) -> Result<Verdict, Stop> {
     let configuration = cx.view.configuration();
-    if !configuration.policies.has_active(Scope::Authorization) {
+    // What another server tells is not mixed with anything.
+    if verdict.detail.is_some() || !configuration.policies.has_active(Scope::Authorization) {
         return Ok(verdict);
     }
     let owner = match visitor.identified {

@@ -83,6 +83,15 @@ impl Place {
         }
     }
 
+    /// What the first realm that says something says.
+    pub(super) fn first<T: ActionValue>(
+        &self,
+        cx: &mut Context<'_>,
+        action: &Action<T>,
+    ) -> Result<Option<T>, Stop> {
+        Ok(self.values(cx, action)?.into_iter().next())
+    }
+
     /// What the realms say, those that say something.
     fn values<T: ActionValue>(&self, cx: &mut Context<'_>, action: &Action<T>) -> Result<Vec<T>, Stop> {
         let mut values = Vec::new();

@@ -5,6 +5,7 @@
 //! function.
 
 pub mod authorize;
+mod autoassign;
 pub mod bootstrap;
 pub(crate) mod challenge;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod enroll;
 mod enrollment;
 mod exceed;
 mod fallback;
+mod forward;
 pub mod janitor;
 mod last_access;
 pub mod lifecycle;
@@ -30,6 +32,7 @@ pub mod rejected;
 pub mod resolver;
 pub mod resync;
 pub mod rights;
+mod rollout;
 #[cfg(test)]
 mod sample;
 pub mod selection;
@@ -115,7 +118,12 @@ impl Context<'_> {
         let problem = match self.ask(question)? {
             Answer::Verdict(verdict) => return Ok(*verdict),
             Answer::Unavailable(problem) => problem.clone(),
-            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
+            Answer::User(_)
+            | Answer::Users(_)
+            | Answer::Loaded
+            | Answer::Hash(_)
+            | Answer::Yubico { .. }
+            | Answer::Remote(_) => {
                 return Err(Stop::Defect(Defect::Answer("yes or no")));
             }
         };

@@ -65,20 +65,15 @@ pub fn otp_pin_mode(
     if let Some(user) = user {
         return Ok(value(cx, &OTPPIN, Who::user(user))?.unwrap_or_default());
     }
-    let mut realms: Vec<RealmName> = Vec::new();
     for serial in serials {
         let Some(token) = cx.view.token(serial) else { continue };
         if token.owner.is_none() && token.realms.len() > 1 {
             let text = format!("token {serial} is in several realms, but one dedicated realm is required");
             return Err(Refusal::Other(text).into());
         }
-        realms.extend(token.realms.iter().cloned());
-    }
-    if realms.is_empty() {
-        realms.extend(cx.view.configuration().settings.default_realm());
     }
     let mut modes = Vec::new();
-    for realm in &realms {
+    for realm in &realms_concerned(cx, serials) {
         modes.push(value(cx, &OTPPIN, Who::realm(realm))?.unwrap_or_default());
     }
     match modes.split_first() {
@@ -88,6 +83,20 @@ pub fn otp_pin_mode(
             Err(Refusal::Other("the token's realms have different policies for the PIN".to_owned()).into())
         }
     }
+}
+
+/// The realms whose policies count for tokens that are checked without a user: the tokens', or else the default realm.
+pub(super) fn realms_concerned(cx: &mut Context<'_>, serials: &[Serial]) -> Vec<RealmName> {
+    let mut realms: Vec<RealmName> = Vec::new();
+    for serial in serials {
+        let Some(token) = cx.view.token(serial) else { continue };
+        let new = token.realms.iter().filter(|realm| !realms.contains(realm)).cloned().collect::<Vec<_>>();
+        realms.extend(new);
+    }
+    if realms.is_empty() {
+        realms.extend(cx.view.configuration().settings.default_realm());
+    }
+    realms
 }
 
 /// What was submitted, split.
@@ -239,10 +248,11 @@ impl<'a> PinCheck<'a> {
         match self.mode {
             OtpPinMode::TokenPin => Ok(is_token_pin(cx, serial, token, pin)?),
             OtpPinMode::Password => self.is_password(cx, pin),
-            OtpPinMode::OnlyOtp => Ok(pin.is_empty()),
-            OtpPinMode::IgnorePin if token.token_type.rules().always_checks_pin() => {
+            // Without this a token whose PIN is all there is would let in everybody (D25).
+            OtpPinMode::OnlyOtp | OtpPinMode::IgnorePin if token.token_type.rules().always_checks_pin() => {
                 Ok(is_token_pin(cx, serial, token, pin)?)
             }
+            OtpPinMode::OnlyOtp => Ok(pin.is_empty()),
             OtpPinMode::IgnorePin => Ok(true),
         }
     }

@@ -10,14 +10,12 @@ mod show;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
-
 use super::config::stamp;
 use super::rights::SystemRight;
 use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decision::{Refusal, Stop};
-use crate::policy::forward::{ForwardError, seal_secrets};
+use crate::policy::forward::{ForwardError, SEALED_IN, seal_secrets, write_sealed};
 use crate::policy::validate::{InvalidAction, check_actions, lockout};
 use crate::policy::{Policy, Scope, exchange};
 use crate::record::{Key, PolicyV1, Record};
@@ -32,9 +30,6 @@ const FIELD_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
-
-/// What the sealed secrets of policies are bound to.
-const SEALED_IN: &str = "forward_server";
 
 /// `system/setPolicy`: creates or replaces a policy. The parameters as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -211,14 +206,13 @@ fn check_texts(name: &str, record: &PolicyV1) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The action with its secrets sealed: key id, nonce and ciphertext in hex, separated by colons.
+/// The action with its secrets sealed.
 fn seal(cx: &mut Context<'_>, action: &str) -> Result<String, Stop> {
     let keyring = cx.facts.keyring;
     let random = &mut cx.random;
     let sealed = seal_secrets(action, |clear| -> Result<String, SealError> {
         let sealed = keyring.seal(Purpose::Policy, SEALED_IN, clear.as_bytes(), random.bytes())?;
-        let (nonce, text) = (HEXLOWER.encode(&sealed.nonce), HEXLOWER.encode(&sealed.ciphertext));
-        Ok(format!("{}:{nonce}:{text}", sealed.key.0))
+        Ok(write_sealed(&sealed))
     });
     sealed.map_err(|error| match error {
         ForwardError::Items(error) => Stop::from(Refusal::Other(error.to_string())),

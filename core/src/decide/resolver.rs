@@ -347,9 +347,12 @@ pub(super) fn load(cx: &Context<'_>, resolver: ResolverRef) -> Result<(), Stop> 
         Answer::Unavailable(problem) => {
             Err(Refusal::Other(format!("unable to instantiate the resolver {name}: {problem}")).into())
         }
-        Answer::User(_) | Answer::Users(_) | Answer::Verdict(_) | Answer::Hash(_) | Answer::Yubico { .. } => {
-            Err(Stop::Defect(Defect::Answer("whether a resolver can be used")))
-        }
+        Answer::User(_)
+        | Answer::Users(_)
+        | Answer::Verdict(_)
+        | Answer::Hash(_)
+        | Answer::Yubico { .. }
+        | Answer::Remote(_) => Err(Stop::Defect(Defect::Answer("whether a resolver can be used"))),
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow::{Break, Continue};
 
 use super::authorize::{LoginDetail, Visitor, may_log_in, restrict_token, tell};
-use super::fallback::{self, forwarded};
+use super::autoassign;
+use super::fallback;
+use super::forward::forwarded;
 use super::login::{Login, check_tokens, detail, trigger};
 use super::selection::matches_pattern;
 use super::user::{Identified, KnownUser, UserParams, tokens_of};
@@ -154,10 +156,13 @@ impl Check {
                 return Ok(Verdict::default());
             }
         };
-        if let Some(user) = user
-            && let Some(verdict) = forwarded(cx, user)?
-        {
-            return Ok(verdict);
+        if let Some(user) = user {
+            if let Some(verdict) = forwarded(cx, user, self)? {
+                return Ok(verdict);
+            }
+            if let Some(verdict) = autoassign::by_otp(cx, user, self)? {
+                return Ok(verdict);
+            }
         }
         let serials = self.tokens(cx, user)?;
         if serials.is_empty() {
@@ -194,7 +199,7 @@ impl Check {
         if let Some(user) = user
             && !owns_tokens(cx, user)
         {
-            return fallback::without_tokens(cx, user, self.pass.as_ref());
+            return fallback::without_tokens(cx, user, self);
         }
         let names_nothing = user.is_none() && sent(self.serial.as_deref()).is_none();
         if names_nothing && cx.view.configuration().settings.passes_users_without_token() {
@@ -266,7 +271,7 @@ fn only_token(cx: &mut Context<'_>, identified: &Identified) -> Result<Serial, S
 
 /// Whether a user owns any token, of whatever state and realm: only one without any may be let in by the rules for
 /// users without token (reference policies 11.0).
-fn owns_tokens(cx: &mut Context<'_>, user: &KnownUser) -> bool {
+pub(super) fn owns_tokens(cx: &mut Context<'_>, user: &KnownUser) -> bool {
     let owners = std::iter::once(&user.owner).chain(&user.also);
     let mut owns = false;
     for owner in owners {

@@ -8,32 +8,22 @@ use super::super::scope::Scope;
 pub enum Feature {
     /// Reading the audit trail over the web interface.
     AuditSearch,
-    /// Assigning and enrolling tokens at a login.
-    Autoassignment,
-    /// Challenges of token types that can also do without.
-    ChallengeResponse,
     /// FIDO2 and U2F tokens.
     Fido2,
-    /// Asking another server.
-    Forwarding,
     /// Fetching OTP values.
     GetToken,
-    /// Replacing lost tokens.
-    LostToken,
     /// SMS, e-mails and calls.
     Messages,
     /// Reports and monitoring.
     Monitoring,
-    /// mOTP tokens and other device PINs.
-    DevicePin,
     /// OCRA2 tokens.
     Ocra2,
     /// Data for offline use.
     Offline,
     /// QR and push tokens.
     QrAndPush,
-    /// Deleting tokens that were only meant for the roll-out.
-    Rollout,
+    /// Remote tokens.
+    Remote,
     /// The self-service.
     Selfservice,
     /// The calls of the management interface this action guards.
@@ -48,19 +38,14 @@ impl Feature {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AuditSearch => "searching the audit trail",
-            Self::Autoassignment => "automatic assignment and enrolment",
-            Self::ChallengeResponse => "challenge-response",
             Self::Fido2 => "FIDO2 and U2F tokens",
-            Self::Forwarding => "forwarding to other servers",
             Self::GetToken => "fetching OTP values",
-            Self::LostToken => "replacing lost tokens",
             Self::Messages => "SMS, e-mail and voice messages",
             Self::Monitoring => "monitoring and reporting",
-            Self::DevicePin => "mOTP tokens",
             Self::Ocra2 => "OCRA2 tokens",
             Self::Offline => "offline use",
             Self::QrAndPush => "QR and push tokens",
-            Self::Rollout => "roll-out tokens",
+            Self::Remote => "remote tokens",
             Self::Selfservice => "self-service",
             Self::TokenManagement => "further calls of the management interface",
             Self::Tools => "tools",
@@ -81,13 +66,7 @@ const SCOPES: [(Scope, Feature); 8] = [
 ];
 
 /// Single actions that wait.
-const ACTIONS: [(Scope, Feature, &[&str]); 18] = [
-    (Scope::Authentication, Feature::ChallengeResponse, &["challenge_response"]),
-    (
-        Scope::Authentication,
-        Feature::Forwarding,
-        &["forward_server", "forward_on_no_token", "forwardtoken:no_failcounter_forwarding"],
-    ),
+const ACTIONS: [(Scope, Feature, &[&str]); 12] = [
     (Scope::Authentication, Feature::Ocra2, &["qrtanurl", "qrtanurl_init"]),
     (Scope::Authentication, Feature::Offline, &["support_offline"]),
     (Scope::Authentication, Feature::Fido2, &["fido2_user_verification_requirement"]),
@@ -126,20 +105,8 @@ const ACTIONS: [(Scope, Feature, &[&str]); 18] = [
         ],
     ),
     (Scope::Authorization, Feature::Fido2, &["fido2_allowed_authenticators"]),
-    (
-        Scope::Enrollment,
-        Feature::Autoassignment,
-        &[
-            "autoenrollment",
-            "autoassignment",
-            "autoassignment_without_password",
-            "autoassignment_from_realm",
-            "autoassignment_forward",
-            "ignore_autoassignment_pin",
-        ],
-    ),
-    (Scope::Enrollment, Feature::LostToken, &["lostTokenPWLen", "lostTokenPWContents", "lostTokenValid"]),
-    (Scope::Enrollment, Feature::Rollout, &["purge_rollout_token"]),
+    (Scope::Enrollment, Feature::Messages, &["autoenrollment"]),
+    (Scope::Enrollment, Feature::Remote, &["autoassignment_forward"]),
     (
         Scope::Enrollment,
         Feature::Fido2,
@@ -155,11 +122,8 @@ const ACTIONS: [(Scope, Feature, &[&str]); 18] = [
             "fido2_allowed_authenticators",
         ],
     ),
-    (Scope::Admin, Feature::LostToken, &["losttoken"]),
     (Scope::Admin, Feature::GetToken, &["getotp"]),
     (Scope::Admin, Feature::QrAndPush, &["unpair"]),
-    (Scope::Admin, Feature::DevicePin, &["setMOTPPIN"]),
-    (Scope::Admin, Feature::Ocra2, &["setOCRAPIN"]),
     (
         Scope::Admin,
         Feature::TokenManagement,

@@ -1,11 +1,12 @@
 //! Tokens used as often as allowed: reference policies 11.16.
 
+use tessera_core::decide::enroll::{Init, SeedSource};
 use tessera_core::record::{InfoValue, Key};
 use tessera_core::user::{RealmName, Serial};
 use tessera_core::view::StateRead as _;
 
 use super::cases;
-use super::site::{O, P, Site, p};
+use super::site::{O, P, Site, answer, init_request, p, request};
 
 const DISABLE: P<'static> = p("disable_on_authentication_exceed");
 const DELETE: P<'static> = p("delete_on_authentication_exceed");
@@ -35,6 +36,27 @@ cases! {
         site.policy(DISABLE);
         use_up(&mut site);
         assert!(site.state.token("H1").active);
+    }
+
+    ex_17(site) {
+        site.policy(p("disable_on_authentication_exceed, challenge_response=*"));
+        limit(&mut site, "count_auth_max", "1");
+        let id = site.challenge(&request("hans", "1234"));
+        assert!(site.state.run(&answer("hans", O[0], &id)).unwrap().accepted);
+        site.no_challenge(&request("hans", "1234"));
+        assert!(!site.state.token("H1").active);
+    }
+
+    ex_18(site) {
+        site.policy(DELETE);
+        let request = init_request("W1", "1234", "eva", "");
+        let token_type = Some("pw".to_owned());
+        let seed = SeedSource { given: Some("once".into()), generate: false };
+        site.init(&Init { token_type, seed, once: true, ..request }).unwrap();
+        site.check("eva", "1234once", true);
+        assert!(exists(&site, "W1"));
+        site.check("eva", "1234once", false);
+        assert!(!exists(&site, "W1"));
     }
 
     ex_02_and_ex_03(site) {

@@ -4,10 +4,13 @@
 
 mod administration;
 mod authorization;
+mod autoassignment;
+mod challenge;
 mod enrollment;
 mod exceed;
 mod fallback;
 mod forward;
+mod losttoken;
 mod manual;
 mod otppin;
 mod rights;

@@ -1,9 +1,18 @@
 //! OTP PIN variants: reference policies 11.1.
 
+use tessera_core::decide::enroll::Init;
+use tessera_core::decide::lifecycle::Remove;
 use tessera_core::user::RealmName;
 
 use super::cases;
-use super::site::{O, p};
+use super::site::{O, Site, init_request, p};
+
+/// Hans has a spass token with the PIN `good` and nothing else.
+fn only_spass(site: &mut Site) {
+    site.state.run(&Remove { serials: vec!["H1".to_owned()], ..Remove::default() }).unwrap();
+    let request = init_request("P1", "good", "hans", "");
+    site.init(&Init { token_type: Some("spass".to_owned()), ..request }).unwrap();
+}
 
 fn with(pin: &str, otp: &str) -> String {
     format!("{pin}{otp}")
@@ -97,6 +106,21 @@ cases! {
 
     pin_14(site) {
         site.policy(p("otppin=3")).check("hans", "55224", false);
+    }
+
+    pin_15(site) {
+        only_spass(&mut site);
+        site.policy(p("otppin=3")).check("hans", "bad", false).check("hans", "good", true);
+    }
+
+    pin_16(site) {
+        only_spass(&mut site);
+        site.policy(p("otppin=2")).check("hans", "", false).check("hans", "good", true);
+    }
+
+    pin_17(site) {
+        only_spass(&mut site);
+        site.policy(p("otppin=1")).check("hans", "pw-hans", true).check("hans", "good", false);
     }
 
     pin_18(site) {

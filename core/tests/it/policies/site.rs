@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tessera_core::decide::enroll::Init;
 use tessera_core::decide::policy::SetPolicy;
 use tessera_core::decide::user::UserParams;
-use tessera_core::decide::validate::{Check, CheckSerial, Verdict};
+use tessera_core::decide::validate::{ChallengeReply, Check, CheckSerial, Verdict};
 use tessera_core::decision::Refusal;
 use tessera_core::facts::{Administrator, Question};
 use tessera_core::record::{AdminV1, Key, Record, ResolverKind, ResolverV1};
@@ -186,6 +186,25 @@ impl Site {
         self
     }
 
+    /// A check that opens one challenge; its id.
+    #[track_caller]
+    pub(super) fn challenge(&mut self, request: &Check) -> String {
+        let verdict = self.state.run(request).unwrap();
+        assert!(!verdict.accepted);
+        match verdict.challenge {
+            Some(ChallengeReply::One(token)) => token.transaction_id.to_string(),
+            other => panic!("{request:?}: {other:?}, {}", self.reason()),
+        }
+    }
+
+    /// A check that is refused without a challenge.
+    #[track_caller]
+    pub(super) fn no_challenge(&mut self, request: &Check) -> &mut Self {
+        let verdict = self.state.run(request).unwrap();
+        assert_eq!((verdict.accepted, &verdict.challenge), (false, &None), "{request:?}");
+        self
+    }
+
     pub(super) fn check_s(&mut self, serial: &str, pass: &str) -> Result<bool, Refusal> {
         let request = CheckSerial {
             serial: Some(serial.to_owned()),
@@ -214,6 +233,18 @@ impl Site {
 
 pub(super) fn request(user: &str, pass: &str) -> Check {
     Check { user: UserParams::login(user), pass: Some(SecretText::from(pass)), ..Check::default() }
+}
+
+/// The same with an answer to a transaction.
+pub(super) fn answer(user: &str, pass: &str, transaction: &str) -> Check {
+    Check { transaction_id: Some(transaction.to_owned()), ..request(user, pass) }
+}
+
+/// The same with a further parameter.
+pub(super) fn with_option(check: Check, name: &str, value: &str) -> Check {
+    let mut options = check.options.clone();
+    options.insert(name.to_owned(), value.to_owned());
+    Check { options, ..check }
 }
 
 pub(super) fn init_request(serial: &str, pin: &str, user: &str, realm: &str) -> Init {
