@@ -128,9 +128,15 @@ impl Site {
         }
     }
 
+    /// Whether a token is active, and its fail counter, as a node sees them.
+    async fn state_of(&self, serial: &str, node: usize) -> (Value, Value) {
+        let shown = self.clients[node].call(Method::Get, "/admin/show", &[("serial", serial)]).await.unwrap();
+        let row = &shown["result"]["value"]["data"][0];
+        (row["LinOtp.Isactive"].clone(), row["LinOtp.FailCount"].clone())
+    }
+
     async fn fail_count(&self, serial: &str) -> Value {
-        let shown = self.clients[0].call(Method::Get, "/admin/show", &[("serial", serial)]).await.unwrap();
-        shown["result"]["value"]["data"][0]["LinOtp.FailCount"].clone()
+        self.state_of(serial, 0).await.1
     }
 }
 
@@ -262,9 +268,7 @@ async fn exceed(site: &mut Site) {
     site.check("hans", &pin(OTPS[0]), true).await;
     site.check("hans", &pin(OTPS[1]), false).await;
     for node in 0..site.clients.len() {
-        let shown = site.clients[node].call(Method::Get, "/admin/show", &[("serial", "H1")]).await.unwrap();
-        let row = &shown["result"]["value"]["data"][0];
-        assert_eq!((&row["LinOtp.Isactive"], &row["LinOtp.FailCount"]), (&json!(false), &json!(1)), "{row}");
+        assert_eq!(site.state_of("H1", node).await, (json!(false), json!(1)));
     }
     site.policy("authentication", "delete_on_authentication_exceed").await;
     site.post(0, "/admin/enable", &[("serial", "H1")]).await.unwrap();
@@ -272,6 +276,26 @@ async fn exceed(site: &mut Site) {
     let shown = site.clients[1].call(Method::Get, "/admin/show", &[("serial", "H1")]).await.unwrap();
     assert_eq!(shown["result"]["value"]["data"], json!([]));
     site.forget("P").await;
+}
+
+/// The leader changes after the attempt that was one too many: disabled once, and the same counters everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn ex_19_a_change_of_the_leader_does_not_repeat_the_disabling() {
+    let mut site = Site::start(3).await;
+    site.policy("authentication", "disable_on_authentication_exceed").await;
+    site.post(0, "/admin/set", &[("serial", "H1"), ("countAuthSuccessMax", "1")]).await.unwrap();
+    site.check("hans", &pin(OTPS[0]), true).await;
+    site.check("hans", &pin(OTPS[1]), false).await;
+    let status = site.clients[0].cluster_status().await.unwrap();
+    let follower = status.nodes.iter().find(|node| node.role != "leader").unwrap().id.parse().unwrap();
+    assert_eq!(site.clients[0].cluster_transfer(follower).await.unwrap(), follower);
+    for node in 0..site.clients.len() {
+        assert_eq!(site.state_of("H1", node).await, (json!(false), json!(1)));
+        site.turn = node;
+        site.check("hans", &pin(OTPS[1]), false).await;
+    }
+    assert_eq!(site.state_of("H1", 0).await, (json!(false), json!(1)));
+    site.dev.stop();
 }
 
 /// Section 6.3.

@@ -11,7 +11,7 @@ use super::enrollment::{Place, limit_owned, limit_realms};
 use super::fallback::is_password;
 use super::limits::{Occasion, UsageLimits, find_obstacle};
 use super::login::detail;
-use super::pin::{OtpPinMode, Split, store_pin};
+use super::pin::{OtpPinMode, store_pin};
 use super::policies::{Who, is_on, value};
 use super::user::{KnownUser, UserParams, realms_of};
 use super::validate::{Check, Verdict, owns_tokens};
@@ -50,8 +50,7 @@ pub(super) fn by_otp(cx: &mut Context<'_>, user: &KnownUser, check: &Check) -> R
     let from = value(cx, &AUTOASSIGNMENT_FROM_REALM, who)?;
     let from = from.as_deref().map(str::trim).filter(|realm| !realm.is_empty());
     let realm = from.map_or_else(|| user.realm.clone(), RealmName::folded);
-    let whole = |submitted| Split { pin: "", otp: submitted, pin_first: true, pin_only: false };
-    let Some(hit) = only_hit(cx, &realm, check, |_, submitted| whole(submitted)) else { return Ok(None) };
+    let Some(hit) = only_hit(cx, &realm, check, OtpPinMode::OnlyOtp) else { return Ok(None) };
     assign(cx, user, hit, Some(Pin::Unset))
 }
 
@@ -66,11 +65,7 @@ pub(super) fn by_password(
     if !is_on(cx, &AUTOASSIGNMENT, who)? {
         return Ok(None);
     }
-    let prepend_pin = cx.view.configuration().settings.prepends_pin();
-    let split = |token: &TokenV1, submitted| {
-        token.token_type.rules().split(token, OtpPinMode::TokenPin, prepend_pin, submitted)
-    };
-    let Some(hit) = only_hit(cx, &user.realm.clone(), check, split) else { return Ok(None) };
+    let Some(hit) = only_hit(cx, &user.realm, check, OtpPinMode::TokenPin) else { return Ok(None) };
     if !is_password(cx, user, Some(&hit.pin))? {
         cx.note("not assigned: wrong user password");
         return Ok(None);
@@ -92,13 +87,8 @@ const fn is_found_by_otp(token_type: TokenType) -> bool {
     }
 }
 
-/// The unassigned token of a realm whose OTP was sent; none if there are several.
-fn only_hit(
-    cx: &mut Context<'_>,
-    realm: &RealmName,
-    check: &Check,
-    split: impl for<'p> Fn(&TokenV1, &'p str) -> Split<'p>,
-) -> Option<Hit> {
+/// The unassigned token of a realm whose OTP was sent, behind what the mode says; none if there are several.
+fn only_hit(cx: &mut Context<'_>, realm: &RealmName, check: &Check, mode: OtpPinMode) -> Option<Hit> {
     let submitted = check.pass.as_ref()?;
     let wanted = check.token_type.as_deref().filter(|name| !name.is_empty()).map(TokenType::find);
     let configuration = cx.view.configuration();
@@ -118,8 +108,8 @@ fn only_hit(
             cx.note(&format!("not assigned: realm {realm} has more than {TOKENS_MAX} unassigned tokens"));
             return None;
         }
-        let parts = split(&token, submitted.expose());
         let settings = &configuration.settings;
+        let parts = token.token_type.rules().split(&token, mode, settings.prepends_pin(), submitted.expose());
         let Some((usage, proof)) = proven(cx, settings, (serial, &token), parts.otp) else { continue };
         if found.is_some() {
             cx.note("not assigned: the OTP is that of several tokens");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::callback::CallbackWish;
 use super::enrollment::{Place, StoredAs, limit_owned, limit_realms, names_in_apps, random_pin, stored_pin};
 use super::limits::scope_paths;
 use super::pin::store_device_pin;
@@ -88,6 +89,8 @@ pub struct OcraParams {
     pub activation_code: Option<SecretText>,
     /// `message`: what the challenge of the second phase is about.
     pub message: Option<String>,
+    /// `callback.id` and others: where the app sends what it has computed.
+    pub callback: CallbackWish,
 }
 
 /// A further member of the reply to an enrolment.
@@ -143,11 +146,11 @@ impl Request for Init {
         if draft.token.active {
             limit_realms(cx, &place, &BTreeSet::from([serial.clone()]), &draft.token.realms)?;
         }
-        let rules = token_type.rules();
-        rules.enroll(cx, self, &mut draft)?;
         if let Some(user) = &user {
             draft.token.owner = Some(user.owner.clone());
         }
+        let rules = token_type.rules();
+        rules.enroll(cx, self, &mut draft)?;
 
         let (issuer, account) = names_in_apps(cx, &place, &serial, &draft.token.description)?;
         let names = UriNames { issuer: &issuer, account: &account };

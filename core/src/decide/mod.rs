@@ -7,6 +7,7 @@
 pub mod authorize;
 mod autoassign;
 pub mod bootstrap;
+pub mod callback;
 pub(crate) mod challenge;
 pub mod config;
 mod directory;

@@ -16,8 +16,6 @@ pub enum Feature {
     Messages,
     /// Reports and monitoring.
     Monitoring,
-    /// OCRA2 tokens.
-    Ocra2,
     /// Data for offline use.
     Offline,
     /// QR and push tokens.
@@ -42,7 +40,6 @@ impl Feature {
             Self::GetToken => "fetching OTP values",
             Self::Messages => "SMS, e-mail and voice messages",
             Self::Monitoring => "monitoring and reporting",
-            Self::Ocra2 => "OCRA2 tokens",
             Self::Offline => "offline use",
             Self::QrAndPush => "QR and push tokens",
             Self::Remote => "remote tokens",
@@ -66,8 +63,7 @@ const SCOPES: [(Scope, Feature); 8] = [
 ];
 
 /// Single actions that wait.
-const ACTIONS: [(Scope, Feature, &[&str]); 12] = [
-    (Scope::Authentication, Feature::Ocra2, &["qrtanurl", "qrtanurl_init"]),
+const ACTIONS: [(Scope, Feature, &[&str]); 11] = [
     (Scope::Authentication, Feature::Offline, &["support_offline"]),
     (Scope::Authentication, Feature::Fido2, &["fido2_user_verification_requirement"]),
     (

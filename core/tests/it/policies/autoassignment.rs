@@ -79,15 +79,15 @@ cases! {
     the_otp_alone_assigns_the_token(site) {
         stock(&mut site, "S1", "r1");
         site.policy(e("autoassignment_without_password"));
-        let of_type = |name: &str| Check { token_type: Some(name.to_owned()), ..request("eva", OTPS[0]) };
+        let of_type = |name: &str, otp: &str| Check { token_type: Some(name.to_owned()), ..request("eva", otp) };
+        assert!(!site.state.run(&of_type("totp", OTPS[0])).unwrap().accepted);
         let by_serial = Check { serial: Some("S1".to_owned()), ..request("eva", OTPS[0]) };
-        for other in [of_type("totp"), by_serial] {
-            assert!(!site.state.run(&other).unwrap().accepted);
-        }
-        assert!(site.state.run(&of_type("hmac")).unwrap().accepted);
+        assert!(site.state.run(&by_serial).unwrap().accepted, "its OTP is right");
+        assert_eq!(owner(&site, "S1"), None, "a token that is named is not given away");
+        assert!(site.state.run(&of_type("hmac", OTPS[1])).unwrap().accepted);
         assert_eq!((owner(&site, "S1").as_deref(), &site.state.token("S1").pin), (Some("id-eva"), &Pin::Unset));
         assert_eq!(site.password_questions(), 0);
-        site.check("eva", OTPS[0], false).check("eva", OTPS[1], true);
+        site.check("eva", OTPS[1], false).check("eva", OTPS[2], true);
     }
 
     tokens_come_from_the_users_realm_or_the_one_of_the_policy(site) {

@@ -187,7 +187,7 @@ cases! {
     ex_21(site) {
         site.policy(DISABLE).policy(p("tokencount=1").named("N").scope("enrollment").realm("r1"));
         use_up(&mut site);
-        let another = super::site::init_request("H2", "1234", "eva", "");
+        let another = init_request("H2", "1234", "eva", "");
         assert!(site.init(&another).is_err());
         site.check("hans", &pin(O[2]), false);
         assert_eq!(site.init(&another).as_deref(), Ok("H2"));

@@ -5,6 +5,7 @@
 mod administration;
 mod authorization;
 mod autoassignment;
+mod callback;
 mod challenge;
 mod enrollment;
 mod exceed;

@@ -75,7 +75,7 @@ cases! {
         site.enroll("H2", "1234", "hans", "");
         site.state.change_token("H2", |token| token.count_window = 1);
         site.state.change_usage("H2", |usage| usage.next_counter = 5000);
-        let mut long = super::site::init_request("H3", "1234", "hans", "");
+        let mut long = init_request("H3", "1234", "hans", "");
         long.otplen = Some(8);
         site.init(&long).unwrap();
         site.policy(p("otppin=1")).check("hans", "pw-hans755224", true);
