@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tessera_core::policy::Scope;
-use tessera_core::policy::forward::seal_secrets;
+use tessera_core::policy::forward::{replace_sealed, seal_secrets, servers};
 use tessera_core::policy::items::{Items, Written, quoted, with_present_names};
 use tessera_core::policy::validate::check_actions;
 
@@ -24,6 +24,9 @@ fuzz_target!(|text: &str| {
         }
     }
     let sealed = seal_secrets(text, |_| Ok::<_, ()>("sealed".to_owned())).expect("it was parsed before");
+    let _ = servers(text);
+    let same = replace_sealed(text, |_| Ok::<_, ()>(None)).expect("it was parsed before");
+    assert_eq!(same, text);
     let after = Items::parse(&sealed).expect("a rewritten field is still one");
     for (key, written) in items.iter().filter(|(key, _)| *key != "forward_server") {
         assert_eq!(after.get(key), Some(written));

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::authorize::Visitor;
 use super::challenge::{self, Found};
 use super::login::{Login, check_tokens, detail};
 use super::pin::{PinCheck, otp_pin_mode};
-use super::user::{Found as Lookup, Identified, UserParams, identify, user_by_id};
+use super::user::{Found as Lookup, Identified, UserParams, user_by_id};
 use super::validate::Verdict;
 use super::{Context, Request};
 use crate::algo::yubikey::{OTP_CHARS, decode_modhex};
@@ -141,8 +142,8 @@ impl Request for CheckStatus {
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<ChallengeStatus>, Stop> {
         let wanted = required(self.transaction_id.as_deref(), "transactionid")?;
         let pin = self.pass.as_ref().ok_or(Refusal::MissingParameter("pass"))?;
-        let identified = identify(cx, &self.user)?;
-        let user = match &identified {
+        let visitor = Visitor::find(cx, &self.user)?;
+        let user = match &visitor.identified {
             Identified::NoUser => None,
             Identified::Known(user) => Some(user),
             Identified::Unknown(_) | Identified::Ambiguous(_) => return Ok(Vec::new()),

@@ -2,7 +2,7 @@
 
 use tessera_core::decide::Request;
 use tessera_core::decide::config::{GetConfig, SetConfig};
-use tessera_core::decide::lifecycle::{Assign, Remove, SetActive, Unassign};
+use tessera_core::decide::lifecycle::{Assign, Remove, SetActive, SetPin, Unassign};
 use tessera_core::decide::policy::{DelPolicy, GetPolicy};
 use tessera_core::decide::realm::GetRealms;
 use tessera_core::decide::resync::Resync;
@@ -211,6 +211,25 @@ cases! {
         guarded("userlist", &mut |site, ok| { site.allowed(&UserList::default(), ok); });
         guarded("initHMAC", &mut |site, ok| { site.allowed(&init_request("N1", "", "eva", ""), ok); });
         site.policy_by_nobody(admin("show")).allowed(&set(Change::Description("x".into())), true);
+    }
+
+    /// Each type with a device PIN has a right of its own.
+    device_pins_need_the_right_of_their_type(site) {
+        for (serial, token_type) in [("M2", "motp"), ("O2", "ocra2")] {
+            let mut request = init_request(serial, "1234", "hans", "");
+            request.token_type = Some(token_type.to_owned());
+            request.device_pin = Some("12".into());
+            request.seed.given = Some(if token_type == "motp" { "0123456789abcdef" } else { crate::tokens::SEED }.into());
+            site.init(&request).unwrap();
+        }
+        site.as_admin("admin");
+        let set = |serial: &str| SetPin { serial: Some(serial.to_owned()), user_pin: Some("34".into()) };
+        for (action, motp, ocra) in
+            [("setMOTPPIN", true, false), ("setOCRAPIN", false, true), ("set, setOTPPIN", false, false)]
+        {
+            site.policy_by_nobody(admin(action)).allowed(&set("M2"), motp).allowed(&set("O2"), ocra);
+        }
+        site.policy_by_nobody(admin("setMOTPPIN").realm("r2")).allowed(&set("M2"), false);
     }
 
     assigning_needs_both_the_token_and_the_user(site) {
