@@ -311,7 +311,7 @@ async fn authenticate(call: &mut Call, access: Access, parts: &Parts) -> Result<
         Access::Admin => node.store().barrier().await.map_err(|error| Denied::Run(error.into()))?,
         Access::AdminLocal | Access::Open => node.store().view(),
     };
-    let key = session::key(&*state, node.keyring()).ok_or(Denied::NotAuthenticated)?;
+    let key = session::key(&*state, &node.keyring()).ok_or(Denied::NotAuthenticated)?;
     let form_csrf = call.params.control().csrf_token.as_deref();
     let presented = Presented {
         method: &parts.method,
@@ -378,7 +378,7 @@ fn refresh(shared: &Shared, claims: Option<&Claims>, reply: Reply) -> Reply {
     if reply.headers.contains_key(SET_COOKIE) {
         return reply;
     }
-    let Some(key) = session::key(&*shared.node.store().view(), shared.node.keyring()) else { return reply };
+    let Some(key) = session::key(&*shared.node.store().view(), &shared.node.keyring()) else { return reply };
     match session::issue(&claims.administrator(), &key, now, lifetime) {
         Ok(issued) => shared.settings.cookies().set(reply, &issued.token, &issued.csrf),
         Err(_) => reply,

@@ -13,7 +13,7 @@ use http::{Request, StatusCode};
 
 use crate::admin::{init, lifecycle, login, logout, losttoken, resync, set, show, userlist};
 use crate::call::{Access, Call, Endpoint, Methods, Shared, serve};
-use crate::cluster::{remove, snapshot, status, token, transfer};
+use crate::cluster::{backup, keys, remove, snapshot, status, token, transfer};
 use crate::consistency;
 use crate::error::Failure;
 use crate::health;
@@ -88,6 +88,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/cluster/states", Get, AdminLocal, consistency::states)
         .add("/cluster/compare", Post, Admin, consistency::compare)
         .add("/cluster/history", Get, AdminLocal, consistency::history)
+        .add("/cluster/backup", Post, Admin, backup::backup)
+        .add("/cluster/keys", Get, Admin, keys::status)
+        .add("/cluster/keys/rotate", Post, Admin, keys::rotate)
         .add("/", Get, Open, root)
         .finish()
 }

@@ -86,6 +86,21 @@ pub async fn token(cluster: &Cluster, at: &[u64], arguments: &[&str]) -> Result<
     serde_json::from_str(&printed).with_context(|| format!("not a token: {printed}"))
 }
 
+/// A node that cannot come back gets its documented successor, which is started, joins and becomes ready; returns its id.
+///
+/// # Errors
+/// If a command fails or the new node does not become ready.
+pub async fn replace(cluster: &mut Cluster, at: &[u64], old: u64) -> Result<u64> {
+    let token = token(cluster, at, &["replace", &old.to_string()]).await?;
+    cluster.forget(old);
+    let config = lay_out(cluster, token.node, &Way::Command).await?.display().to_string();
+    cluster.launch(token.node)?;
+    let arguments = ["cluster", "join", "--config", &config, "--token", &token.token, "--wait", "40"];
+    succeed(cluster, at, &arguments).await?;
+    cluster.wait_ready(&[token.node]).await?;
+    Ok(token.node)
+}
+
 /// Writes certificate and configuration of a new node and tells the harness about it. Nothing is started.
 ///
 /// # Errors

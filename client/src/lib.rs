@@ -28,12 +28,14 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod builder;
 mod client;
 mod cluster;
 mod config;
 mod consistency;
 mod error;
+mod keys;
 mod lenient;
 mod policy;
 mod realm;
@@ -47,11 +49,13 @@ mod transport;
 mod user;
 mod validate;
 
+pub use backup::Download;
 pub use builder::{ClientBuilder, UrlChoice};
 pub use client::{Client, Method};
 pub use cluster::{ClusterStatus, JoinToken, NodeHealth, NodeStatus, SnapshotBegun};
 pub use consistency::{ChainFault, ChainPlace, ComparedState, HistoryCheck, StateComparison};
 pub use error::ClientError;
+pub use keys::{KeyHolder, KeyState, KeyStatus, KeySwitch};
 pub use policy::{ExplainedPolicy, Policy, PolicyAnswer, PolicyFilter, PolicyQuestion};
 pub use realm::Realm;
 pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};

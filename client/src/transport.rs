@@ -17,6 +17,10 @@ use crate::session::Session;
 const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A node that could not be reached is tried last for this time.
 const AVOID_FOR: Duration = Duration::from_secs(3);
+/// A stream that takes longer than this is given up.
+const STREAM_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// How long the beginning of a stream, or its next piece, may take.
+const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Names and values of the parameters of a request.
@@ -157,6 +161,33 @@ impl Transport {
         Ok(RawReply { url: url.to_owned(), status, headers, body })
     }
 
+    /// Begins a request to one node whose reply is read piece by piece. The time limit is that of the head and of each
+    /// piece, not of the whole reply. Tried at the next node only if no connection could be made.
+    pub(crate) async fn begin(&self, request: &Request<'_>) -> Result<(String, Response), ClientError> {
+        let mut failure = ClientError::NoUrls;
+        for index in self.order() {
+            let Some(node) = self.nodes.get(index) else { continue };
+            let session = self.session().clone();
+            // Longer than any stream takes; what limits it is the wait for the next piece.
+            let prepared = self.prepare(&node.url, request, session.as_ref()).timeout(STREAM_LIMIT);
+            let answered = tokio::time::timeout(STREAM_PATIENCE, prepared.send()).await;
+            let url = node.url.clone();
+            match answered {
+                Ok(Ok(response)) => return Ok((url, response)),
+                Ok(Err(error)) => {
+                    let error = transport_error(&url, error);
+                    if !matches!(error, ClientError::Connect { .. }) {
+                        return Err(error);
+                    }
+                    self.avoid(node);
+                    failure = error;
+                }
+                Err(_) => return Err(ClientError::Timeout { url }),
+            }
+        }
+        Err(failure)
+    }
+
     fn prepare(
         &self,
         url: &str,
@@ -241,7 +272,16 @@ fn sensitive(text: &str) -> HeaderValue {
     value
 }
 
-async fn read_body(url: &str, path: &str, mut response: Response) -> Result<Vec<u8>, ClientError> {
+/// The next piece of a stream; `None` at its end.
+pub(crate) async fn next_piece(url: &str, response: &mut Response) -> Result<Option<Vec<u8>>, ClientError> {
+    match tokio::time::timeout(STREAM_PATIENCE, response.chunk()).await {
+        Ok(Ok(piece)) => Ok(piece.map(|bytes| bytes.to_vec())),
+        Ok(Err(error)) => Err(transport_error(url, error)),
+        Err(_) => Err(ClientError::Timeout { url: url.to_owned() }),
+    }
+}
+
+pub(crate) async fn read_body(url: &str, path: &str, mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(url, error))? {
         if body.len().saturating_add(chunk.len()) > REPLY_BYTES_MAX {

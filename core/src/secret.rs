@@ -126,9 +126,12 @@ impl fmt::Debug for Sealed {
 }
 
 /// A PIN as it is stored: salted HMAC-SHA-256 under a key derived from the cluster key.
+///
+/// A hash cannot be made again without the PIN. When the cluster key is replaced, the PIN key derived from it is therefore
+/// kept as a cluster secret under the new one ([`crate::decide::rotation`]).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinHash {
-    /// The key the MAC was made with.
+    /// The cluster key whose PIN key the MAC was made with.
     pub key: KeyId,
     /// Random salt of this PIN.
     pub salt: [u8; 16],
@@ -155,7 +158,6 @@ pub enum SealError {
 
 struct ClusterKey {
     seal: Aes256Gcm,
-    pin: Hmac<Sha256>,
     check: [u8; 8],
     sealed: AtomicU64,
     opened: AtomicU64,
@@ -172,9 +174,17 @@ pub struct KeyUse {
     pub opened: u64,
 }
 
+/// The key under which PINs are hashed while a cluster key is current.
+struct PinKey {
+    bytes: Zeroizing<[u8; 32]>,
+    mac: Hmac<Sha256>,
+}
+
 /// The cluster keys a node holds, ready for use. New secrets are sealed under the active one.
 pub struct Keyring {
     keys: BTreeMap<KeyId, ClusterKey>,
+    /// Those derived from `keys`, and those the cluster keeps of keys that are gone.
+    pins: BTreeMap<KeyId, PinKey>,
     active: KeyId,
 }
 
@@ -199,19 +209,33 @@ fn unreachable_key_length() -> Hmac<Sha256> {
     panic!("HMAC refused a key")
 }
 
+/// HMAC-SHA-256 (RFC 2104) of the parts, one behind the other.
+#[must_use]
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = mac_with(key);
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
 fn derive(master: &[u8; 32], label: &str) -> Zeroizing<[u8; 32]> {
-    let mut mac = mac_with(master);
-    mac.update(label.as_bytes());
-    Zeroizing::new(mac.finalize().into_bytes().into())
+    Zeroizing::new(hmac_sha256(master, &[label.as_bytes()]))
 }
 
 impl Keyring {
     /// A keyring of one key.
     #[must_use]
     pub fn new(active: KeyId, master: &[u8; 32]) -> Self {
-        let mut ring = Self { keys: BTreeMap::new(), active };
+        let mut ring = Self::empty(active);
         ring.add(active, master);
         ring
+    }
+
+    /// A keyring without keys, which the active one is still to be added to.
+    #[must_use]
+    pub const fn empty(active: KeyId) -> Self {
+        Self { keys: BTreeMap::new(), pins: BTreeMap::new(), active }
     }
 
     /// Adds another key (an older one during a rotation, or the next one).
@@ -225,19 +249,28 @@ impl Keyring {
             id,
             ClusterKey {
                 seal: Aes256Gcm::new((&*seal).into()),
-                pin: mac_with(pin.as_slice()),
                 check: short,
                 sealed: AtomicU64::new(0),
                 opened: AtomicU64::new(0),
             },
         );
+        self.add_pin_key(id, &pin);
     }
 
-    /// Makes an already added key the one new secrets are sealed under; an unknown id changes nothing.
-    pub fn activate(&mut self, id: KeyId) {
-        if self.keys.contains_key(&id) {
-            self.active = id;
-        }
+    /// Adds the PIN key of a cluster key that need not be held any more.
+    pub fn add_pin_key(&mut self, id: KeyId, bytes: &[u8; 32]) {
+        self.pins.insert(id, PinKey { bytes: Zeroizing::new(*bytes), mac: mac_with(bytes) });
+    }
+
+    /// The PIN key of a cluster key.
+    #[must_use]
+    pub fn pin_key(&self, id: KeyId) -> Option<&[u8; 32]> {
+        self.pins.get(&id).map(|key| &*key.bytes)
+    }
+
+    /// Makes a key the one new secrets are sealed under. While it is not held nothing can be sealed.
+    pub const fn activate(&mut self, id: KeyId) {
+        self.active = id;
     }
 
     /// The key new secrets are sealed under.
@@ -261,6 +294,11 @@ impl Keyring {
         })
     }
 
+    /// The ids of all keys held, each with its [check value](Self::check_value).
+    pub fn check_values(&self) -> impl Iterator<Item = (KeyId, [u8; 8])> {
+        self.keys.iter().map(|(id, key)| (*id, key.check))
+    }
+
     fn key(&self, id: KeyId) -> Result<&ClusterKey, SealError> {
         self.keys.get(&id).ok_or(SealError::UnknownKey(id))
     }
@@ -276,14 +314,29 @@ impl Keyring {
         plaintext: &[u8],
         nonce: [u8; 12],
     ) -> Result<Sealed, SealError> {
+        self.seal_under(self.active, purpose, identity, plaintext, nonce)
+    }
+
+    /// Seals a secret under a certain key, which is about to become the active one. The nonce must be fresh random bytes.
+    ///
+    /// # Errors
+    /// When that key is missing or the plaintext is longer than GCM allows.
+    pub fn seal_under(
+        &self,
+        key: KeyId,
+        purpose: Purpose,
+        identity: &str,
+        plaintext: &[u8],
+        nonce: [u8; 12],
+    ) -> Result<Sealed, SealError> {
         let aad = purpose.bind(identity);
-        let key = self.key(self.active)?;
-        let ciphertext = key
+        let held = self.key(key)?;
+        let ciphertext = held
             .seal
             .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
-            .map_err(|_| SealError::Damaged(self.active))?;
-        key.sealed.fetch_add(1, Ordering::Relaxed);
-        Ok(Sealed { key: self.active, nonce, ciphertext: ciphertext.into_boxed_slice() })
+            .map_err(|_| SealError::Damaged(key))?;
+        held.sealed.fetch_add(1, Ordering::Relaxed);
+        Ok(Sealed { key, nonce, ciphertext: ciphertext.into_boxed_slice() })
     }
 
     /// Opens a sealed secret.
@@ -324,7 +377,7 @@ impl Keyring {
     }
 
     fn pin_mac(&self, id: KeyId, pin: &str, salt: &[u8; 16]) -> Result<[u8; 32], SealError> {
-        let mut mac = self.key(id)?.pin.clone();
+        let mut mac = self.pins.get(&id).ok_or(SealError::UnknownKey(id))?.mac.clone();
         mac.update(salt);
         mac.update(pin.as_bytes());
         Ok(mac.finalize().into_bytes().into())
@@ -382,6 +435,19 @@ mod tests {
         for wrong in ["", "123", "12345", "1235"] {
             assert!(!ring().verify_pin(&hash, wrong).unwrap(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_pin_verifies_with_the_pin_key_alone() {
+        let old = ring();
+        let hash = old.hash_pin("1234", [3; 16]).unwrap();
+        let mut next = Keyring::new(KeyId(2), &[9; 32]);
+        assert_eq!(next.verify_pin(&hash, "1234"), Err(SealError::UnknownKey(KeyId(1))));
+        next.add_pin_key(KeyId(1), old.pin_key(KeyId(1)).unwrap());
+        assert!(next.verify_pin(&hash, "1234").unwrap());
+        assert!(!next.verify_pin(&hash, "1235").unwrap());
+        assert_eq!(next.hash_pin("1234", [3; 16]).unwrap().key, KeyId(2));
+        assert_eq!(next.check_value(KeyId(1)), None, "a PIN key is no cluster key");
     }
 
     #[test]

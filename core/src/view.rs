@@ -136,6 +136,11 @@ impl<'a> View<'a> {
         self.state
     }
 
+    /// Whether a sealed secret is among what is to be written.
+    pub(crate) fn writes_sealed(&self) -> bool {
+        self.writes.iter().any(|(key, record)| record.as_ref().is_some_and(|record| record.has_sealed(key)))
+    }
+
     /// Forgets the writes made so far; what was read stays a precondition.
     pub(crate) fn discard_writes(&mut self) {
         self.writes.clear();

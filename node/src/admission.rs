@@ -228,7 +228,7 @@ async fn complete_first_start(node: &Node) {
             sleep(RETRY).await;
         }
     }
-    while keys::check(&*node.store().view(), node.keyring()) == KeyCheck::Unknown {
+    while keys::check(&*node.store().view(), &node.keyring()) == KeyCheck::Unknown {
         match node.run(request.clone(), caller.clone()).await {
             Ok(Ok(_)) => return tracing::info!("the first start of the cluster is complete"),
             Ok(Err(refusal)) => {

@@ -1,4 +1,4 @@
-//! What a node does beside requests: checking its keys, removing expired records, watching its store and clock.
+//! What a node does beside requests: removing expired records, watching its store and clock.
 
 use std::time::Duration;
 
@@ -7,10 +7,8 @@ use tessera_core::decide::maintenance::RaiseFormatLevel;
 use tessera_core::facts::Caller;
 use tessera_raft::cluster::Role;
 
-use crate::keys::{self, KeyCheck};
 use crate::node::{Fatal, Node};
 
-const KEY_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Records removed in one transaction.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -18,20 +16,6 @@ const LEVEL_INTERVAL: Duration = Duration::from_secs(10);
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
 /// More than this between the clocks of leader and node is an alarm (DESIGN section 2).
 const CLOCK_ALARM_MS: u64 = 1000;
-
-/// A node that joins learns the cluster's key check only when it has caught up; with other keys it must not serve.
-pub(crate) async fn watch_keys(node: Node) {
-    loop {
-        match keys::check(&*node.store().view(), node.keyring()) {
-            KeyCheck::Match => return,
-            KeyCheck::Mismatch => {
-                tracing::error!("{}", Fatal::WrongKeys);
-                return node.fail(Fatal::WrongKeys);
-            }
-            KeyCheck::Unknown => tokio::time::sleep(KEY_CHECK_INTERVAL).await,
-        }
-    }
-}
 
 /// The leader removes records whose time is over.
 pub(crate) async fn remove_expired(node: Node) {

@@ -100,6 +100,19 @@ fn read_open(file: File, path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, 
     Ok(content)
 }
 
+/// Creates a file with mode 0600 for writing, in the place of one that may be there.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    OpenOptions::new().write(true).create_new(true).mode(SECRET_MODE).open(path)
+}
+
 /// Creates a file with mode 0600 and makes it durable. An existing file is never overwritten.
 ///
 /// # Errors

@@ -9,8 +9,9 @@
 //! key 2 <64 hexadecimal digits>
 //! ```
 //!
-//! Empty lines and lines starting with `#` are ignored. Older keys stay in the file until nothing is sealed under them
-//! any more. Every node of a cluster has the same file. No error of this module contains a part of the file.
+//! Empty lines and lines starting with `#` are ignored. The `active` line says under which key a new cluster begins;
+//! afterwards the key in use is replicated (`tessera key rotate`). Older keys stay in the file until nothing is sealed
+//! under them any more. Every node of a cluster has the same file. No error of this module contains a part of the file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tessera_core::record::{Key, Record};
-use tessera_core::secret::{KeyId, Keyring, Purpose};
+use tessera_core::secret::{KeyId, Keyring, Purpose, equal};
 use tessera_core::view::StateRead;
 use zeroize::Zeroizing;
 
@@ -62,6 +63,9 @@ pub enum KeyLineProblem {
     /// A second key with the same id, or a second `active` line.
     #[error("occurs twice")]
     Twice,
+    /// There is no `active` line, or no key with its id.
+    #[error("there is no usable 'active' line")]
+    NoActive,
 }
 
 /// Why a key file cannot be used or written.
@@ -109,20 +113,52 @@ impl ClusterKeys {
     /// [`NoEntropy`].
     pub fn generate() -> Result<Self, NoEntropy> {
         let mut keys = Self { keys: BTreeMap::new(), active: KeyId(0) };
-        keys.rotate()?;
+        keys.active = keys.add()?;
         Ok(keys)
     }
 
-    /// Adds a new random key and makes it the active one; the older ones stay.
+    /// Adds a new random key; the active one stays active.
     ///
     /// # Errors
     /// [`NoEntropy`].
-    pub fn rotate(&mut self) -> Result<KeyId, NoEntropy> {
+    pub fn add(&mut self) -> Result<KeyId, NoEntropy> {
         let newest = self.keys.last_key_value().map_or(0, |(id, _)| id.0);
         let id = KeyId(newest.saturating_add(1));
         self.keys.insert(id, Zeroizing::new(entropy::bytes()?));
-        self.active = id;
         Ok(id)
+    }
+
+    /// Removes a key. If it was the active one, the newest of the others is active then.
+    ///
+    /// # Errors
+    /// When there is no such key, or no other one.
+    pub fn remove(&mut self, id: KeyId) -> Result<(), &'static str> {
+        if !self.keys.contains_key(&id) {
+            return Err("is not in it");
+        }
+        let Some(newest) = self.keys.keys().rev().find(|other| **other != id).copied() else {
+            return Err("is the only one in it");
+        };
+        self.keys.remove(&id);
+        if self.active == id {
+            self.active = newest;
+        }
+        Ok(())
+    }
+
+    /// The ids of all keys.
+    pub fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.keys.keys().copied()
+    }
+
+    /// Takes over the keys of another file. A key that is held already stays as it is; `false` if it differs there.
+    pub(crate) fn merge(&mut self, other: &Self) -> bool {
+        let mut same = true;
+        for (id, key) in &other.keys {
+            let known = self.keys.entry(*id).or_insert_with(|| key.clone());
+            same &= equal(known.as_slice(), key.as_slice());
+        }
+        same
     }
 
     /// The key new secrets are sealed under.
@@ -142,18 +178,17 @@ impl ClusterKeys {
             line: 1,
             problem: KeyLineProblem::Version,
         })?;
-        let keys = Self::parse(text).map_err(|(line, problem)| KeyFileError::Line {
-            path: path.to_owned(),
-            line,
-            problem,
-        })?;
-        if !keys.keys.contains_key(&keys.active) {
-            return Err(KeyFileError::NoActiveKey { path: path.to_owned() });
-        }
-        Ok(keys)
+        Self::parse(text).map_err(|(line, problem)| {
+            let path = path.to_owned();
+            if problem == KeyLineProblem::NoActive {
+                return KeyFileError::NoActiveKey { path };
+            }
+            KeyFileError::Line { path, line, problem }
+        })
     }
 
-    fn parse(text: &str) -> Result<Self, (usize, KeyLineProblem)> {
+    /// Reads the text of a key file. The error names the line.
+    pub(crate) fn parse(text: &str) -> Result<Self, (usize, KeyLineProblem)> {
         let mut lines = text
             .lines()
             .enumerate()
@@ -167,7 +202,7 @@ impl ClusterKeys {
         for (line, text) in lines {
             found.add_line(text).map_err(|problem| (line, problem))?;
         }
-        Ok(found)
+        if found.keys.contains_key(&found.active) { Ok(found) } else { Err((1, KeyLineProblem::NoActive)) }
     }
 
     fn add_line(&mut self, text: &str) -> Result<(), KeyLineProblem> {
@@ -201,6 +236,19 @@ impl ClusterKeys {
     /// # Errors
     /// When the file exists or cannot be written.
     pub fn create(&self, path: &Path) -> Result<(), KeyFileError> {
+        Ok(file::create_secret(path, self.text().as_bytes())?)
+    }
+
+    /// Writes a key file in the place of one that is there, so that readers see the old one or the new one.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn replace(&self, path: &Path) -> Result<(), KeyFileError> {
+        Ok(file::replace_secret(path, self.text().as_bytes())?)
+    }
+
+    /// The text of a key file with these keys.
+    pub(crate) fn text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(4096));
         text.push_str(
             "# Tessera cluster key file: the same on every node. Whoever has it and a data directory\n",
@@ -216,15 +264,13 @@ impl ClusterKeys {
             }
             text.push('\n');
         }
-        Ok(file::create_secret(path, text.as_bytes())?)
+        text
     }
 
     /// The keys ready for use.
     #[must_use]
     pub fn keyring(&self) -> Keyring {
-        let none = Zeroizing::new([0; KEY_BYTES]);
-        let active = self.keys.get(&self.active).unwrap_or(&none);
-        let mut ring = Keyring::new(self.active, active);
+        let mut ring = Keyring::empty(self.active);
         for (id, key) in &self.keys {
             ring.add(*id, key);
         }
@@ -244,7 +290,7 @@ pub fn check(state: &dyn StateRead, keyring: &Keyring) -> KeyCheck {
     }
 }
 
-fn from_hex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+pub(crate) fn from_hex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     let digits = text.as_bytes();
     if digits.len() != 2 * KEY_BYTES {
         return None;
@@ -287,16 +333,42 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cluster.key");
         let mut keys = ClusterKeys::generate().unwrap();
-        keys.rotate().unwrap();
+        assert_eq!(keys.add().unwrap(), KeyId(2));
         keys.create(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let loaded = ClusterKeys::load(&path).unwrap();
-        assert_eq!(loaded.active(), KeyId(2));
+        assert_eq!(loaded.active(), KeyId(1), "a new key is not used before the cluster is told to");
         for id in [KeyId(1), KeyId(2)] {
             assert_eq!(loaded.keyring().check_value(id), keys.keyring().check_value(id));
         }
         assert_ne!(keys.keyring().check_value(KeyId(1)), keys.keyring().check_value(KeyId(2)));
         assert!(keys.create(&path).is_err(), "an existing key file must never be overwritten");
+    }
+
+    #[test]
+    fn a_key_is_removed_unless_it_is_the_last_one() {
+        let mut keys = ClusterKeys::generate().unwrap();
+        assert!(keys.remove(KeyId(1)).is_err(), "the only one");
+        keys.add().unwrap();
+        keys.add().unwrap();
+        assert!(keys.remove(KeyId(9)).is_err());
+        keys.remove(KeyId(1)).unwrap();
+        assert_eq!((keys.active(), keys.ids().collect::<Vec<_>>()), (KeyId(3), vec![KeyId(2), KeyId(3)]));
+        assert_eq!(keys.add().unwrap(), KeyId(4), "ids only grow");
+    }
+
+    #[test]
+    fn keys_of_a_new_file_are_added_and_a_changed_key_is_noticed() {
+        let mut keys = ClusterKeys::generate().unwrap();
+        let before = keys.keyring().check_value(KeyId(1));
+        let mut file = ClusterKeys { keys: keys.keys.clone(), active: KeyId(1) };
+        file.add().unwrap();
+        assert!(keys.merge(&file));
+        assert_eq!(keys.ids().count(), 2);
+        let mut other = ClusterKeys::generate().unwrap();
+        other.add().unwrap();
+        assert!(!keys.merge(&other), "key 1 is another one there");
+        assert_eq!(keys.keyring().check_value(KeyId(1)), before);
     }
 
     #[test]

@@ -10,14 +10,17 @@
 mod admission;
 mod autopilot;
 mod background;
+pub mod backup;
 pub mod config;
 pub mod entropy;
 pub mod file;
+mod keyring;
 pub mod keys;
 mod lane;
 mod metrics;
 mod node;
 mod retention;
+mod rotation;
 mod run;
 pub mod start_request;
 /// Types of the store that the front ends need.
@@ -34,4 +37,5 @@ pub use config::NodeConfig;
 pub use metrics::NodeMetrics;
 pub use node::{Fatal, Node, NotReady, StartError};
 pub use retention::RetentionError;
+pub use rotation::KeyStatus;
 pub use run::{RunDefect, RunError};

@@ -15,18 +15,19 @@ use tessera_core::txn::{Outcome, Revision, Txn};
 use tessera_raft::cluster::{CommitError, OpenError, State, Store};
 use tessera_raft::config::{NodeTls as StoreTls, SnapshotPolicy, StoreConfig, Timing};
 use tessera_raft::level::FORMAT_LEVEL;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::{NodeConfig, TimingProfile};
+use crate::keyring::NodeKeys;
 use crate::keys::{self, ClusterKeys, KeyCheck, KeyFileError};
 use crate::lane::Lanes;
 use crate::metrics::NodeMetrics;
 use crate::retention::RetentionError;
 use crate::run::{ANSWER_TIMEOUT, Replica, RunDefect, RunError, Runner};
 use crate::tls::{self, NodeTls, TlsError};
-use crate::{admission, autopilot, background, file, retention};
+use crate::{admission, autopilot, background, file, retention, rotation};
 
 /// A running node. Cheap to clone; all clones are the same node.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ struct Inner {
     fatal: watch::Sender<Option<Fatal>>,
     stopping: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
+    /// One backup at a time.
+    backup_turns: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Node {
@@ -74,6 +77,12 @@ pub enum Fatal {
     /// The secrets of the cluster do not open with this node's keys.
     #[error("the cluster key file is not that of this cluster: use the file of the other nodes")]
     WrongKeys,
+    /// Secrets of the cluster are sealed under a key that this node does not hold.
+    #[error(
+        "the cluster key file lacks a key that secrets of the cluster are still sealed under: use the file of the \
+         other nodes"
+    )]
+    MissingKeys,
     /// Replication has stopped for good: the disk failed, or an invariant is broken.
     #[error("replication has stopped for good: see the errors above, most often the disk")]
     ReplicationStopped,
@@ -115,23 +124,25 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
-        let keyring = Arc::new(ClusterKeys::load(&config.cluster.key_file)?.keyring());
+        let node_keys = NodeKeys::new(ClusterKeys::load(&config.cluster.key_file)?);
         let tls = tls::load(&config.cluster.tls, &config.cluster.id, config.node.id)?;
         let metrics = NodeMetrics::new()?;
         note_expiry(&tls, &metrics);
         // If it cannot be created, opening the store says why.
         let _ = file::create_private_dir(&config.node.data_dir);
         let store = Store::open(store_config(&config, &tls)).await.map_err(StartError::Open)?;
-        if keys::check(&*store.view(), &keyring) == KeyCheck::Mismatch {
+        if keys::check(&*store.view(), &node_keys.of(&*store.view())) == KeyCheck::Mismatch {
             store.shutdown().await;
             return Err(StartError::WrongKeys(Fatal::WrongKeys));
         }
-        let node = Self::assemble(store, config, keyring, metrics);
+        let node = Self::assemble(store, config, node_keys, metrics);
         node.spawn(admission::answer_joins(node.clone()));
         node.spawn(admission::enter(node.clone()));
         node.spawn(admission::watch_place(node.clone()));
         node.spawn(autopilot::run(node.clone()));
-        node.spawn(background::watch_keys(node.clone()));
+        node.spawn(rotation::watch_keys(node.clone()));
+        node.spawn(rotation::watch_key_file(node.clone()));
+        node.spawn(rotation::reseal(node.clone()));
         node.spawn(background::remove_expired(node.clone()));
         node.spawn(background::watch_store(node.clone()));
         node.spawn(background::raise_level(node.clone()));
@@ -139,11 +150,11 @@ impl Node {
         Ok(node)
     }
 
-    fn assemble(store: Store, config: NodeConfig, keyring: Arc<Keyring>, metrics: NodeMetrics) -> Self {
+    fn assemble(store: Store, config: NodeConfig, keys: NodeKeys, metrics: NodeMetrics) -> Self {
         let runner = Runner {
             store,
             outside: Connectors::new(config.node.data_dir.clone()),
-            keyring,
+            keys,
             metrics,
             name: config.node.name.clone(),
             patience: config.cluster.commit_timeout,
@@ -157,6 +168,7 @@ impl Node {
             fatal: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
             tasks: Mutex::default(),
+            backup_turns: Arc::new(Semaphore::new(1)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -203,10 +215,18 @@ impl Node {
         &self.inner.runner.store
     }
 
-    /// The cluster keys.
+    /// The cluster keys for the newest state of this node.
     #[must_use]
-    pub fn keyring(&self) -> &Keyring {
-        &self.inner.runner.keyring
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.inner.runner.keys.of(&*self.store().view())
+    }
+
+    pub(crate) fn keys(&self) -> &NodeKeys {
+        &self.inner.runner.keys
+    }
+
+    pub(crate) fn backup_turns(&self) -> Arc<Semaphore> {
+        self.inner.backup_turns.clone()
     }
 
     /// The node's own configuration.
@@ -257,7 +277,7 @@ impl Node {
         if !status.voters.contains(&status.node_id) {
             return Err(NotReady::NoVote);
         }
-        match keys::check(&*self.store().view(), self.keyring()) {
+        match keys::check(&*self.store().view(), &self.keyring()) {
             KeyCheck::Match => Ok(()),
             KeyCheck::Mismatch => Err(Fatal::WrongKeys.into()),
             KeyCheck::Unknown => Err(NotReady::FirstStart),

@@ -15,13 +15,13 @@ use tessera_core::decide::{Request, decide};
 use tessera_core::decision::{Decision, Defect, Refusal, Step};
 use tessera_core::facts::{Answer, Caller, Facts, Question};
 use tessera_core::record::IndexKey;
-use tessera_core::secret::Keyring;
 use tessera_core::time::UnixMillis;
 use tessera_core::txn::{Outcome, Revision, Txn};
 use tessera_core::view::StateRead;
 use tokio::time::{Instant, timeout_at};
 
 use crate::entropy::{self, NoEntropy};
+use crate::keyring::NodeKeys;
 use crate::lane::Lanes;
 use crate::metrics::NodeMetrics;
 
@@ -120,7 +120,7 @@ impl Outside for tessera_connectors::Connectors {
 pub(crate) struct Runner<S, O> {
     pub(crate) store: S,
     pub(crate) outside: O,
-    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) keys: NodeKeys,
     pub(crate) metrics: NodeMetrics,
     /// Name of this node in the audit trail.
     pub(crate) name: String,
@@ -210,10 +210,11 @@ impl<S: Replica, O: Outside> Runner<S, O> {
         deadline: Instant,
     ) -> Result<Decision<R::Reply>, RunError> {
         let configuration = self.configuration_of(state);
+        let keyring = self.keys.of(state);
         let entropy = entropy::bytes().map_err(|error| RunError::Defect(error.into()))?;
         let now = self.store.now().max(state.time());
         loop {
-            let facts = Facts { now, entropy: &entropy, keyring: &self.keyring, caller, answers };
+            let facts = Facts { now, entropy: &entropy, keyring: &keyring, caller, answers };
             let question = match decide(state, configuration.clone(), facts, request) {
                 Step::Done(decision) => return Ok(decision),
                 Step::Defect(defect) => return Err(RunError::Defect(defect.into())),

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use openraft::{Raft, ServerState};
 use tessera_core::{
     time::UnixMillis,
@@ -110,6 +111,7 @@ struct Inner {
     comparison: Comparison,
     forwarder: Arc<Forwarder>,
     counters: CommitCounters,
+    announcement: Arc<ArcSwap<String>>,
     runtime: OwnRuntime,
 }
 
@@ -306,10 +308,10 @@ impl Store {
             .nodes()
             .map(|(id, info)| {
                 let (id, address, peers) = (*id, info.raft_addr.clone(), self.inner.peers.clone());
-                let own = (id == self.inner.node).then(|| self.status());
+                let own = (id == self.inner.node).then(|| own_reply(&self.status(), self.announcement()));
                 let asked = self.inner.runtime.handle.spawn(async move {
                     match own {
-                        Some(status) => Some(own_reply(&status)),
+                        Some(reply) => Some(reply),
                         None => timeout(STATUS_TIMEOUT, peers.node_status(id, &address)).await.ok()?.ok(),
                     }
                 });
@@ -325,6 +327,15 @@ impl Store {
             node.lag = if node.reachable { head.saturating_sub(node.applied_index) } else { 0 };
         }
         answers
+    }
+
+    /// Sets what other nodes are told about this one when they ask for its status.
+    pub fn announce(&self, text: String) {
+        self.inner.announcement.store(Arc::new(text));
+    }
+
+    fn announcement(&self) -> String {
+        self.inner.announcement.load().to_string()
     }
 
     /// The audit trail and reporting rows of this node.
@@ -465,7 +476,7 @@ fn member(info: &crate::type_config::NodeInfo) -> Member {
     Member { raft_addr: info.raft_addr.clone(), api_url: info.api_url.clone() }
 }
 
-fn own_reply(status: &LocalStatus) -> proto::NodeStatusReply {
+fn own_reply(status: &LocalStatus, announcement: String) -> proto::NodeStatusReply {
     use proto::node_status_reply::Role as Wire;
     let role = match status.role {
         Role::Leader => Wire::Leader,
@@ -483,6 +494,7 @@ fn own_reply(status: &LocalStatus) -> proto::NodeStatusReply {
         checkpoints: status.checkpoint.into_iter().map(Into::into).collect(),
         diverged_from: status.diverged_from.clone(),
         level: status.supported_level,
+        announcement,
     }
 }
 
@@ -513,5 +525,6 @@ fn node_status(id: NodeId, member: Member, voter: bool, reply: Option<proto::Nod
         supported_level: if reachable { reply.level.max(FIRST_LEVEL) } else { 0 },
         raft_addr: member.raft_addr,
         api_url: member.api_url,
+        announcement: reply.announcement,
     }
 }

@@ -39,6 +39,12 @@ pub enum Kind {
     ForwardRequest = 7,
     /// The answer to a [`Kind::ForwardRequest`].
     ForwardReply = 8,
+    /// First part of a backup. The numbers between are left to what nodes store and send.
+    ArchiveHeader = 32,
+    /// Records in a backup.
+    ArchiveBlock = 33,
+    /// Last part of a backup.
+    ArchiveTrailer = 34,
 }
 
 /// Why bytes could not be encoded or decoded.
@@ -294,7 +300,7 @@ mod tests {
     }
 
     /// Envelopes of the value `(1u8, "ab")`, computed with Python's `struct` and `zlib.crc32`.
-    const FROZEN: [(Kind, &str); 8] = [
+    const FROZEN: [(Kind, &str); 11] = [
         (Kind::Batch, "7e010100436db1d50400000001026162"),
         (Kind::Membership, "7e010200ed1f25530400000001026162"),
         (Kind::SnapshotHeader, "7e01030048cc79980400000001026162"),
@@ -303,6 +309,9 @@ mod tests {
         (Kind::RaftReply, "7e010600fb5db4c80400000001026162"),
         (Kind::ForwardRequest, "7e0107005e8ee8030400000001026162"),
         (Kind::ForwardReply, "7e0108008b3cbef20400000001026162"),
+        (Kind::ArchiveHeader, "7e012000d0bb41190400000001026162"),
+        (Kind::ArchiveBlock, "7e01210075681dd20400000001026162"),
+        (Kind::ArchiveTrailer, "7e012200db1a89540400000001026162"),
     ];
 
     #[test]

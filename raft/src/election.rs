@@ -18,10 +18,11 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use openraft::{Raft, ServerState, metrics::RaftServerMetrics};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
+    batcher::leads_with_quorum,
     config::Timing,
     transport::client::Peers,
     type_config::{LogId, Membership, NodeId, NodeInfo, TypeConfig, Vote},
@@ -223,6 +224,30 @@ pub(crate) async fn take_over(
         }
     }
     peers.set_handed_over_by(None);
+}
+
+/// Makes a leader that hears no majority fall silent.
+///
+/// When messages reach its followers and the answers do not come back, its heartbeats would keep them from electing a leader
+/// that can commit. So it sends nothing for as long as they need to elect one, and tries again after that.
+pub(crate) async fn fall_silent(raft: Raft<TypeConfig>, peers: Arc<Peers>, timing: Timing) {
+    let election_max = Duration::from_millis(timing.election_max_ms);
+    let tries = Duration::from_millis(timing.election_min_ms);
+    let silence = election_max + tries + Duration::from_millis(JITTER_MS.end);
+    while is_running(&raft) {
+        sleep(Duration::from_millis(timing.heartbeat_ms)).await;
+        if leads_with_quorum(&raft, election_max * 2) == Some(false) {
+            tracing::warn!("leading without the answers of a majority; silent so that another node can lead");
+            peers.set_silent(true);
+            sleep(silence).await;
+            peers.set_silent(false);
+            sleep(tries).await;
+        }
+    }
+}
+
+fn is_running(raft: &Raft<TypeConfig>) -> bool {
+    raft.server_metrics().borrow().state != ServerState::Shutdown
 }
 
 fn jitter() -> Duration {

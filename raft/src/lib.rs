@@ -1,5 +1,6 @@
 //! The replicated store of Tessera.
 
+pub mod archive;
 mod barrier;
 #[doc(hidden)]
 pub mod batch;
@@ -22,6 +23,7 @@ pub mod log_store;
 mod membership;
 mod proposer;
 mod repair;
+pub mod restore;
 mod sessions;
 #[doc(hidden)]
 pub mod snapshot;

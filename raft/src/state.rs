@@ -315,6 +315,12 @@ impl State {
         self.touch_index(index, revision, 0, 0);
     }
 
+    /// Changes a state that no node has yet: one that is being restored from a backup.
+    pub(crate) fn adapt(&mut self, txn: Txn, rows: &mut Vec<ChainedRow>) -> Outcome {
+        self.counters.time = self.counters.time.max(txn.now);
+        self.apply_txn(txn, rows)
+    }
+
     pub(crate) fn restore_session(&mut self, id: u64, session: Session) {
         self.sessions.insert(id, session);
     }

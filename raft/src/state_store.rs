@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -14,8 +15,10 @@ use openraft::{
     AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, SnapshotMeta,
     StorageIOError,
 };
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use tessera_core::txn::Revision;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::batch::{self, Batch, Command, CommandReply};
 use crate::checkpoint::Pin;
@@ -27,6 +30,9 @@ use crate::state_file;
 use crate::type_config::{
     BatchReply, Entry, LogId, NodeId, NodeInfo, Payload, StorageError, StoredMembership, TypeConfig,
 };
+
+/// The nice value of the thread that writes a snapshot; 0 is that of all others, 19 the least favoured.
+const NICENESS: i32 = 10;
 
 /// Receives the history rows of applied transactions, in order; called again with the same rows after a restart.
 pub type HistorySink = Box<dyn Fn(Vec<ChainedRow>) + Send + Sync>;
@@ -217,6 +223,32 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// As [`blocking`], on a thread of its own that gets what processor time the requests leave: a large state takes many
+/// seconds to write, and nothing waits for it.
+async fn beside_requests<T: Send + 'static>(
+    verb: ErrorVerb,
+    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
+) -> Result<T, StorageError> {
+    let (done, written) = oneshot::channel();
+    let failed =
+        |error| -> StorageError { StorageIOError::new(ErrorSubject::Snapshot(None), verb, error).into() };
+    thread::Builder::new()
+        .name("snapshot".to_owned())
+        .spawn(move || {
+            // Without it the snapshot is written faster and the requests wait longer.
+            if let Err(error) = setpriority_process(Some(gettid()), NICENESS) {
+                tracing::debug!(%error, "the thread that writes the snapshot keeps its priority");
+            }
+            // Nobody waits when Raft has stopped.
+            let _ = done.send(work());
+        })
+        .map_err(|error| failed(AnyError::new(&error)))?;
+    match written.await {
+        Ok(result) => result.map_err(snapshot_error(verb)),
+        Err(error) => Err(failed(AnyError::new(&error))),
+    }
+}
+
 /// openraft's description of a snapshot file.
 fn snapshot_of(file: SnapshotFile) -> Snapshot<TypeConfig> {
     let header = &file.header;
@@ -246,7 +278,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let state = std::mem::take(&mut self.state);
         let (snapshots, last_applied, membership) =
             (self.snapshots.clone(), self.last_applied, self.membership.clone());
-        let file = blocking(ErrorVerb::Write, move || {
+        let file = beside_requests(ErrorVerb::Write, move || {
             state_file::store(&snapshots, &state, last_applied, &membership)
         })
         .await?;

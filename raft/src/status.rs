@@ -99,6 +99,8 @@ pub struct NodeStatus {
     pub raft_addr: String,
     /// Base URL of its web API.
     pub api_url: String,
+    /// What it announces about itself, see [`crate::cluster::Store::announce`]; empty when it did not answer.
+    pub announcement: String,
 }
 
 /// Numbers for the monitoring. Counters count from the start of the node.

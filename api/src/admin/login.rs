@@ -29,7 +29,7 @@ fn refused() -> Reply {
 
 fn welcome(call: &Call, admin: &Administrator) -> Reply {
     let shared = &call.shared;
-    let Some(key) = session::key(&*shared.node.store().view(), shared.node.keyring()) else {
+    let Some(key) = session::key(&*shared.node.store().view(), &shared.node.keyring()) else {
         return Reply::unavailable();
     };
     match session::issue(admin, &key, shared.node.store().now(), shared.settings.lifetime()) {

@@ -3,6 +3,8 @@
 //! All calls are for administrators, with session and CSRF value as everywhere. None of them waits until a change of the
 //! members is complete: the leader carries it out, and `/cluster/status` shows how far it is.
 
+pub(crate) mod backup;
+pub(crate) mod keys;
 pub(crate) mod remove;
 pub(crate) mod snapshot;
 pub(crate) mod status;

@@ -49,11 +49,13 @@ pub struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) ending: Ending,
+    /// In the place of `body`, for what is too long to be held in memory.
+    stream: Option<Body>,
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let mut response = Response::new(self.stream.unwrap_or_else(|| Body::from(self.body)));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -64,7 +66,15 @@ impl Reply {
     pub(crate) fn new(content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, content_type);
-        Self { status: StatusCode::OK, headers, body: body.into(), ending: Ending::Ok }
+        Self { status: StatusCode::OK, headers, body: body.into(), ending: Ending::Ok, stream: None }
+    }
+
+    /// A body that is produced while it is sent.
+    pub(crate) fn streamed<B>(content_type: HeaderValue, body: B) -> Self
+    where
+        B: hyper::body::Body<Data = Bytes, Error = std::io::Error> + Send + 'static,
+    {
+        Self { stream: Some(Body::new(body)), ..Self::new(content_type, Bytes::new()) }
     }
 
     /// HTML text with status 200.
@@ -79,7 +89,7 @@ impl Reply {
 
     /// Nothing but a status.
     pub(crate) fn empty(status: StatusCode, ending: Ending) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new(), ending }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), ending, stream: None }
     }
 
     /// 503 with an empty body: the request was not, or not knowably, carried out. It is never turned into a "no".

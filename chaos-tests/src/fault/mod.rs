@@ -1,7 +1,7 @@
 //! What breaks. A fault is begun, lasts a while, and is healed; several can last at the same time.
 //!
 //! To add one: a variant of [`Fault`], its name, its place in [`Fault::HARD`] or [`Fault::SOFT`], and an arm of
-//! [`Fault::begin`]; what has to be undone goes into [`Wounds`]. Changes of the membership belong here as well.
+//! [`Fault::begin`]; what has to be undone goes into [`Wounds`].
 
 mod wounds;
 
@@ -63,6 +63,8 @@ pub enum Fault {
     SlowDisk,
     /// All nodes make a snapshot.
     Snapshot,
+    /// A node joins while other things break, and is removed when all is healed.
+    NodeJoins,
 }
 
 impl Fault {
@@ -85,7 +87,8 @@ impl Fault {
     ];
 
     /// Those that make something worse while all nodes go on.
-    pub const SOFT: [Self; 5] = [Self::Delay, Self::Loss, Self::ClockStep, Self::SlowDisk, Self::Snapshot];
+    pub const SOFT: [Self; 6] =
+        [Self::Delay, Self::Loss, Self::ClockStep, Self::SlowDisk, Self::Snapshot, Self::NodeJoins];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -109,6 +112,7 @@ impl Fault {
             Self::ClockStep => "clock step",
             Self::SlowDisk => "slow disk",
             Self::Snapshot => "snapshot",
+            Self::NodeJoins => "node joins and leaves",
         }
     }
 
@@ -171,6 +175,7 @@ impl Fault {
                 let number = format!("snapshot {}", choices.between(1, 1 << 40));
                 cluster.ids().into_iter().try_for_each(|id| cluster.set_fault(id, &number))?;
             }
+            Self::NodeJoins => wounds.let_join(cluster).await?,
         }
         cluster.note_majority();
         Ok(())

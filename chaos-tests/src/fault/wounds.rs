@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::Cluster;
+use crate::operator::{self, Way};
 
 /// What is to be healed.
 #[derive(Debug, Default)]
 pub struct Wounds {
     switches: BTreeSet<(u64, String)>,
     full_disks: BTreeSet<u64>,
+    /// A node that joins.
+    joining: Option<u64>,
 }
 
 impl Wounds {
@@ -51,10 +54,24 @@ impl Wounds {
         cluster.fill_disk(id, real)
     }
 
-    /// Heals everything, and waits until all nodes are ready.
+    /// Invites a node and starts it; what breaks next may break the admission, the catching up or the promotion.
     ///
     /// # Errors
-    /// If a node does not come back.
+    /// If there is no token for it or it does not start.
+    pub(super) async fn let_join(&mut self, cluster: &mut Cluster) -> Result<()> {
+        let status = cluster.site_of_all().await?.client().cluster_status().await?;
+        let peer = status.nodes.first().context("the cluster has no nodes")?.raft_addr.clone();
+        let token = operator::token(cluster, &cluster.ids(), &["token"]).await?;
+        let way = Way::Configuration { peer: &peer, token: &token.token };
+        operator::lay_out(cluster, token.node, &way).await?;
+        self.joining = Some(token.node);
+        cluster.launch(token.node)
+    }
+
+    /// Heals everything, and waits until all nodes are ready. A node that joined is removed again.
+    ///
+    /// # Errors
+    /// If a node does not come back, or a new one does not come in or does not leave.
     pub async fn heal(self, cluster: &mut Cluster) -> Result<()> {
         cluster.network().heal();
         for (id, name) in self.switches {
@@ -77,6 +94,15 @@ impl Wounds {
             }
         }
         cluster.note_majority();
-        cluster.wait_ready(&cluster.ids()).await
+        cluster.wait_ready(&cluster.ids()).await?;
+        let Some(guest) = self.joining else { return Ok(()) };
+        let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != guest).collect();
+        cluster.history().down(guest);
+        operator::succeed(cluster, &others, &["cluster", "remove", &guest.to_string()]).await?;
+        let status = cluster.ended(guest).await?;
+        ensure!(status.success(), "the removed node {guest} ended with {status}");
+        cluster.forget(guest);
+        cluster.note_majority();
+        Ok(())
     }
 }

@@ -211,13 +211,8 @@ impl Steps<'_> {
         );
         ensure!(text.contains("tessera cluster replace 1"), "the way back is not named:\n{text}");
         ensure!(!text.contains("making a new cluster"), "the wiped node made a second cluster:\n{text}");
-        let token = operator::token(self.cluster, &[2, 3], &["replace", "1"]).await?;
-        ensure!(token.node == 6, "node 6 was to be next, but the token is for node {}", token.node);
-        self.cluster.forget(1);
-        let config = operator::lay_out(self.cluster, 6, &Way::Command).await?;
-        self.cluster.launch(6)?;
-        self.join(&config.display().to_string(), &token.token, &[2, 3]).await?;
-        self.cluster.wait_ready(&[6]).await?;
+        let new = operator::replace(self.cluster, &[2, 3], 1).await?;
+        ensure!(new == 6, "node 6 was to be next, but node {new} took the place");
         let last = text.lines().rev().find(|line| line.contains("replace 1")).unwrap_or_default();
         Ok(last.to_owned())
     }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod audit;
+mod backup;
 mod cert;
 mod cluster;
 mod compare;
@@ -41,9 +42,12 @@ enum Command {
     /// Makes the certificates with which the nodes of a cluster know each other.
     #[command(subcommand)]
     Cert(cert::Cert),
-    /// Makes the cluster key file.
+    /// Makes the cluster key file, and replaces the cluster key.
     #[command(subcommand)]
     Key(key::Key),
+    /// Takes, checks and restores backups.
+    #[command(subcommand)]
+    Backup(backup::Backup),
     /// Logs in and keeps the session for later commands.
     Login(login::Login),
     /// Ends the kept session.
@@ -83,7 +87,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Server(server) => server.run(),
         Command::Dev(dev) => dev.run(),
         Command::Cert(cert) => cert.run(connection.ca),
-        Command::Key(key) => key.run(),
+        Command::Key(key) => key.run(connection),
+        Command::Backup(backup) => backup.run(connection),
         Command::Completion(completion) => {
             completion.run();
             Ok(())
@@ -176,6 +181,13 @@ mod tests {
             "tessera login --user admin --password geheim",
             "tessera cert ca --cluster-id 7c9e6679-7425-40de-944b-e07fc1f90ae7 --out ca.pem --key-out ca-key.pem",
             "tessera key new cluster.key",
+            "tessera key remove cluster.key 1",
+            "tessera key rotate --to 2 --url http://a --json",
+            "tessera key status",
+            "tessera backup new-key backup.key",
+            "tessera backup create x.backup --backup-key backup.key --include-cluster-key cluster.key",
+            "tessera backup verify x.backup --passphrase-file - --cluster-key cluster.key --json",
+            "tessera backup restore x.backup --backup-key backup.key --config node.toml --advance-counters 5",
             "tessera completion bash",
         ] {
             accepted(line);
@@ -198,6 +210,10 @@ mod tests {
             "tessera realm set demo",
             "tessera policy set pin_vpn --scope authentication",
             "tessera policy delete",
+            "tessera backup create x.backup",
+            "tessera backup verify x.backup --backup-key a --passphrase-file b",
+            "tessera backup create x.backup --passphrase-file a --include-cluster-key cluster.key",
+            "tessera backup restore x.backup --backup-key a",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -171,9 +171,10 @@ impl Signals {
             () = orphaned => Reason::Asked("parent process gone"),
             fatal = node.failure() => match fatal {
                 Fatal::Removed => Reason::Asked("removed from the cluster"),
-                other @ (Fatal::WrongKeys | Fatal::ReplicationStopped | Fatal::NotAdmitted(_)) => {
-                    Reason::Failed(other.into())
-                }
+                other @ (Fatal::WrongKeys
+                | Fatal::MissingKeys
+                | Fatal::ReplicationStopped
+                | Fatal::NotAdmitted(_)) => Reason::Failed(other.into()),
             },
         }
     }

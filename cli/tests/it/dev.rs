@@ -21,29 +21,30 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) fn start(folder: &Path, more: &[&str]) -> Self {
+        Self::start_with(folder, more, &[])
+    }
+
+    /// With variables in the environment, which its nodes see as well.
+    pub(crate) fn start_with(folder: &Path, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = tessera(&["dev", "--data-dir", folder.to_str().unwrap()]);
+        command.envs(environment.iter().copied());
         let mut child = command.args(more).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
     /// Everything it prints until it says that it runs.
-    fn ready(&mut self) -> Vec<String> {
-        self.try_ready().unwrap_or_else(|| panic!("it ended instead of running"))
-    }
-
-    /// As [`Self::ready`]; `None` if it ends instead.
-    pub(crate) fn try_ready(&mut self) -> Option<Vec<String>> {
+    pub(crate) fn ready(&mut self) -> Vec<String> {
         let mut printed = Vec::new();
         for line in self.lines.by_ref() {
             let line = line.unwrap();
             let last = line.starts_with("Ctrl-C");
             printed.push(line);
             if last {
-                return Some(printed);
+                return printed;
             }
         }
-        None
+        panic!("it ended instead of running: {printed:?}");
     }
 
     pub(crate) fn stop(mut self) {
@@ -87,13 +88,13 @@ fn pasted(line: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("{line}\n{text}{}", stderr(&output)))
 }
 
-fn json(arguments: &[&str], home: &Path) -> Value {
+pub(crate) fn json(arguments: &[&str], home: &Path) -> Value {
     let output = run(arguments, home);
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
-fn run(arguments: &[&str], home: &Path) -> Output {
+pub(crate) fn run(arguments: &[&str], home: &Path) -> Output {
     tessera(arguments).env("XDG_STATE_HOME", home).output().unwrap()
 }
 

@@ -7,8 +7,11 @@
     reason = "the helpers of the tests may fail like the tests"
 )]
 
+mod backup;
 mod check_config;
 mod dev;
 mod policies;
+mod rotation;
+mod site;
 mod support;
 mod usage;

@@ -2,14 +2,13 @@
 //! of reference policies 11). `core/tests/it/policies` has the cases one by one.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tessera_client::{Client, Method, passwd_resolver_spec};
+use tokio::task::spawn_blocking;
 
-use crate::dev::Dev;
-
-const PASSWORD: &str = "geheim geheim";
+use crate::site::{PASSWORD, Site as Cluster};
 
 /// The seed of RFC 4226 appendix D and its first OTPs; that of reference tokens 14.1 and its first OTPs.
 const SEED: &str = "3132333435363738393031323334353637383930";
@@ -23,23 +22,11 @@ hans:$6$tessera1$b4apwNmThwkcD4kxPrHX82DbcupxX1kLHEu1GOkDo.geeOOmFfk2Fm3MhYu9p1w
 eva:$6$tessera2$Wu4d0pdRGYOe.lwhwOx2kA6j8I8z9j31.I61.oqN/jfjDsbE6M4Ww/FGA/fWEiMO2b4urOY2XvZZbxD6tnLRa0:2:2:Eva E,,,,::
 ";
 
-/// So many free ports in a row.
-fn free_ports(count: u16) -> u16 {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let all = (0..count).map(|n| TcpListener::bind(("127.0.0.1", first.checked_add(n)?)).ok());
-        if all.collect::<Option<Vec<TcpListener>>>().is_some() {
-            return first;
-        }
-    }
-}
-
 /// A cluster with the realm r1, hans and eva, and hans's token H1 with the PIN 1234.
 struct Site {
-    dev: Dev,
+    cluster: Cluster,
     clients: Vec<Client>,
     _place: tempfile::TempDir,
-    users: PathBuf,
     /// The node the next policy is set on.
     turn: usize,
 }
@@ -49,17 +36,17 @@ impl Site {
         let place = tempfile::tempdir().unwrap();
         let users = place.path().join("users");
         std::fs::write(&users, USERS).unwrap();
-        let folder = place.path().join("cluster");
-        let (dev, urls) = tokio::task::spawn_blocking(move || start(&folder, nodes)).await.unwrap();
+        let folder = place.path().to_owned();
+        let cluster = spawn_blocking(move || Cluster::start(&folder, "cluster", nodes)).await.unwrap();
         let mut clients = Vec::new();
-        for url in urls {
-            let client = Client::builder().url(url).build().unwrap();
+        for url in &cluster.urls {
+            let client = Client::builder().url(url).timeout(Duration::from_secs(30)).build().unwrap();
             client.login("admin", PASSWORD).await.unwrap();
             clients.push(client);
         }
-        let site = Self { dev, clients, _place: place, users, turn: 0 };
+        let site = Self { cluster, clients, _place: place, turn: 0 };
         let admin = &site.clients[0];
-        admin.set_passwd_resolver("res1", &site.users.display().to_string()).await.unwrap();
+        admin.set_passwd_resolver("res1", &users.display().to_string()).await.unwrap();
         admin.set_realm("r1", &[&passwd_resolver_spec("res1")]).await.unwrap();
         admin.set_default_realm("r1").await.unwrap();
         admin.set_config("mayOverwriteClient", "127.0.0.1", None).await.unwrap();
@@ -140,33 +127,6 @@ impl Site {
     }
 }
 
-fn start(folder: &Path, nodes: u16) -> (Dev, Vec<String>) {
-    let count = nodes.to_string();
-    // The ports were free a moment ago; another test may have been quicker.
-    for _ in 0..5 {
-        let first = free_ports(2 * nodes);
-        let (http, cluster) = (first.to_string(), (first + nodes).to_string());
-        let options = [
-            "--nodes",
-            &count,
-            "--http-port",
-            &http,
-            "--cluster-port",
-            &cluster,
-            "--no-demo",
-            "--admin-password",
-            PASSWORD,
-        ];
-        let mut dev = Dev::start(folder, &options);
-        if dev.try_ready().is_some() {
-            let urls = (0..nodes).map(|n| format!("http://127.0.0.1:{}", first + n)).collect();
-            return (dev, urls);
-        }
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-    panic!("no cluster starts");
-}
-
 fn pin(otp: &str) -> String {
     format!("1234{otp}")
 }
@@ -181,7 +141,7 @@ async fn a_policy_set_on_one_node_counts_for_the_login_at_another() {
     exceed(&mut site).await;
     enrollment(&mut site).await;
     rights(&mut site).await;
-    site.dev.stop();
+    site.cluster.stop();
 }
 
 /// 11.1.
@@ -295,7 +255,7 @@ async fn ex_19_a_change_of_the_leader_does_not_repeat_the_disabling() {
         site.check("hans", &pin(OTPS[1]), false).await;
     }
     assert_eq!(site.state_of("H1", 0).await, (json!(false), json!(1)));
-    site.dev.stop();
+    site.cluster.stop();
 }
 
 /// Section 6.3.
@@ -353,7 +313,7 @@ async fn rights(site: &mut Site) {
 async fn logins_are_forwarded_to_a_second_cluster() {
     let (mut site, second) = tokio::join!(Site::start(3), Site::start(1));
     second.fresh("H1", SECOND_SEED, "hans").await;
-    let url = second.clients[0].session().unwrap().url.trim_end_matches('/').to_owned();
+    let url = second.cluster.urls[0].clone();
     site.policy("authentication", &format!("forward_server={url}/validate/check")).await;
     site.check("hans", &pin(OTPS[0]), false).await;
     site.check("hans", &pin(SECOND_OTPS[0]), true).await;
@@ -378,11 +338,12 @@ async fn logins_are_forwarded_to_a_second_cluster() {
     site.check("eva", &pin(SECOND_OTPS[0]), true).await;
 
     // A server that is gone lets nobody in; the next one is asked if there is one.
-    let gone = format!("http://127.0.0.1:{}/validate/check", free_ports(1));
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = format!("http://{gone}/validate/check");
     site.policy("authentication", &format!("forward_server={gone}")).await;
     site.check("hans", &pin(OTPS[1]), false).await;
     site.policy("authentication", &format!("forward_server={gone} {url}/validate/check")).await;
     site.check("hans", &pin(SECOND_OTPS[2]), true).await;
-    site.dev.stop();
-    second.dev.stop();
+    site.cluster.stop();
+    second.cluster.stop();
 }

@@ -5,6 +5,8 @@ use aes::cipher::{BlockCipherDecrypt, KeyInit};
 use data_encoding::{Encoding, Specification};
 use zeroize::Zeroizing;
 
+/// Values of the session counter: how far the counter moves when the key is plugged in.
+pub const SESSION_COUNTS: u64 = 256;
 /// Characters of the encrypted part; what stands before it is the public identity.
 pub const OTP_CHARS: usize = 32;
 
@@ -71,7 +73,10 @@ pub fn decrypt(key: &[u8; 16], otp: &str) -> Result<Token, NotAnOtp> {
     }
     let [a, b, c, d, e, f, usage_low, usage_high, _, _, _, session, ..] = *plain;
     let usage = u16::from_le_bytes([usage_low, usage_high]);
-    Ok(Token { private_id: [a, b, c, d, e, f], counter: u64::from(usage) * 256 + u64::from(session) })
+    Ok(Token {
+        private_id: [a, b, c, d, e, f],
+        counter: u64::from(usage) * SESSION_COUNTS + u64::from(session),
+    })
 }
 
 /// CRC-16 with initial value 0xFFFF and the reflected polynomial 0x8408 (ISO 13239).

@@ -116,7 +116,7 @@ fn put_admin(cx: &mut Context<'_>, login: &str, password: &SecretText) -> Result
     Ok(())
 }
 
-fn put_cluster_secret(cx: &mut Context<'_>, name: &str, secret: &[u8]) -> Result<(), Stop> {
+pub(super) fn put_cluster_secret(cx: &mut Context<'_>, name: &str, secret: &[u8]) -> Result<(), Stop> {
     let nonce = cx.random.bytes();
     let secret = cx.facts.keyring.seal(Purpose::Cluster, name, secret, nonce)?;
     cx.view.put(Key::ClusterSecret(name.into()), Record::ClusterSecret(Arc::new(ClusterSecretV1 { secret })));

@@ -6,6 +6,7 @@
 
 pub mod authorize;
 mod autoassign;
+pub mod backup;
 pub mod bootstrap;
 pub mod callback;
 pub(crate) mod challenge;
@@ -31,9 +32,11 @@ pub mod policy;
 pub mod realm;
 pub mod rejected;
 pub mod resolver;
+pub mod restore;
 pub mod resync;
 pub mod rights;
 mod rollout;
+pub mod rotation;
 #[cfg(test)]
 mod sample;
 pub mod selection;
@@ -170,7 +173,11 @@ pub fn decide<R: Request>(
 }
 
 fn finish<R>(cx: Context<'_>, reply: Result<R, crate::decision::Refusal>, audited: bool) -> Decision<R> {
-    let Context { view, facts, audit, effects, .. } = cx;
+    let Context { mut view, facts, audit, effects, .. } = cx;
+    if view.writes_sealed() {
+        // Overtaken by a change of the current key, it is decided again: no secret is ever sealed under a former key.
+        view.read(&rotation::key_check());
+    }
     let history = if audited { vec![HistoryRow::Audit(complete(audit, facts))] } else { Vec::new() };
     let (expects, writes) = view.finish();
     Decision { reply, txn: Txn { now: facts.now, expects, writes, history }, effects }

@@ -9,6 +9,7 @@ mod cluster;
 mod configuration;
 mod node;
 mod policy;
+mod sealed;
 mod token;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub use configuration::{
 };
 pub use node::{InvitationV1, NodeEntry, NodeMemberV1, NodesV1};
 pub use policy::PolicyV1;
+pub use sealed::Visit;
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
 /// The place of a record. Ordered, so that listings and snapshots are the same on every node.

@@ -236,6 +236,17 @@ pub struct UriNames<'a> {
     pub account: &'a str,
 }
 
+/// What may have been used between a backup and now.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent<'a> {
+    /// This many OTPs of a token that counts uses.
+    pub counters: u64,
+    /// All OTPs up to now of a token that counts time.
+    pub now: UnixMillis,
+    /// The system configuration.
+    pub settings: &'a Settings,
+}
+
 /// What a token type does its own way. Everything with a default is what most types do.
 pub trait TokenRules: Sync {
     /// The value of the `type` parameter, lower case.
@@ -292,6 +303,18 @@ pub trait TokenRules: Sync {
         if let Some(Learned { key, value }) = proof.learned {
             usage.info.insert(key.into(), value);
         }
+    }
+
+    /// Gives up the OTPs that may have been used after a backup was taken, for a cluster that is restored from it. Types
+    /// that count time give up everything up to now.
+    ///
+    /// # Errors
+    /// When the token cannot be used at all.
+    fn give_up(&self, token: &TokenV1, usage: &mut UsageV1, spent: Spent<'_>) -> Result<(), TokenFault> {
+        let _ = token;
+        usage.next_counter = usage.next_counter.saturating_add(spent.counters);
+        usage.auto_resync = None;
+        Ok(())
     }
 
     /// Told about every failed login that counts against the token.

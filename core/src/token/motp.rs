@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::hmac::{set_oath, typed_seed};
 use super::{
-    Attempt, Draft, Memory, Modes, OTP_PROMPT, Proof, TokenFault, TokenRules, UriNames, Verification,
+    Attempt, Draft, Memory, Modes, OTP_PROMPT, Proof, Spent, TokenFault, TokenRules, UriNames, Verification,
     device_pin, seed_text,
 };
 use crate::algo::motp::{Motp as Device, SLOT_SECONDS};
@@ -14,7 +14,7 @@ use crate::algo::totp::around;
 use crate::decide::Context;
 use crate::decide::enroll::Init;
 use crate::decision::{Refusal, Stop};
-use crate::record::{HashAlgorithm, TokenV1};
+use crate::record::{HashAlgorithm, TokenV1, UsageV1};
 use crate::secret::SecretText;
 
 /// The type.
@@ -72,6 +72,11 @@ impl TokenRules for Motp {
                 None => Verification::Refused(Memory::Keep),
             },
         )
+    }
+
+    fn give_up(&self, _: &TokenV1, usage: &mut UsageV1, spent: Spent<'_>) -> Result<(), TokenFault> {
+        usage.next_counter = usage.next_counter.max(spent.now.seconds() / SLOT_SECONDS);
+        Ok(())
     }
 
     fn is_challenged_by_pin(&self) -> bool {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::hmac::typed_seed;
 use super::{
-    Answering, Attempt, Draft, Memory, Modes, OtpPair, Posed, Proof, TokenFault, TokenRules, Trigger,
+    Answering, Attempt, Draft, Memory, Modes, OtpPair, Posed, Proof, Spent, TokenFault, TokenRules, Trigger,
     Verification, device_pin, seed_text,
 };
 use crate::algo::hotp::WINDOW_MAX;
@@ -22,7 +22,7 @@ use crate::decide::enroll::Init;
 use crate::decide::validate::Attribute;
 use crate::decision::{Refusal, Stop};
 use crate::policy::catalogue::authentication::QRTANURL;
-use crate::record::{AutoResync, InfoValue, TokenV1};
+use crate::record::{AutoResync, InfoValue, TokenV1, UsageV1};
 use crate::seed;
 use crate::settings::Settings;
 use crate::token_info::{self, InfoFault};
@@ -183,6 +183,18 @@ impl TokenRules for Ocra2 {
             return Ok(Verification::Refused(Memory::Keep));
         }
         Ok(device.auto_resync(attempt, &question))
+    }
+
+    fn give_up(&self, token: &TokenV1, usage: &mut UsageV1, spent: Spent<'_>) -> Result<(), TokenFault> {
+        let suite = stored_suite(token)?;
+        if suite.counter {
+            usage.next_counter = usage.next_counter.saturating_add(spent.counters);
+        } else if suite.step_seconds.is_some() {
+            let now = spent.now.seconds().saturating_add_signed(usage.time_shift);
+            usage.next_counter = usage.next_counter.max(now.saturating_add(1));
+        }
+        usage.auto_resync = None;
+        Ok(())
     }
 
     /// Needs two answers and the challenges they belong to.

@@ -2,7 +2,8 @@
 
 use super::hmac::{hotp_of, known_hash, oath_uri, seed_bytes, set_oath, typed_seed};
 use super::{
-    Attempt, Draft, Memory, Modes, OTP_PROMPT, OtpPair, Proof, TokenFault, TokenRules, UriNames, Verification,
+    Attempt, Draft, Memory, Modes, OTP_PROMPT, OtpPair, Proof, Spent, TokenFault, TokenRules, UriNames,
+    Verification,
 };
 use crate::algo::hotp::Hotp;
 use crate::algo::otpauth::Moving;
@@ -88,6 +89,14 @@ impl TokenRules for Totp {
             let shift = clock.shift_to_middle_of(step)?;
             Some(Proof { time_shift: Some(shift), ..Proof::at(step) })
         }))
+    }
+
+    fn give_up(&self, token: &TokenV1, usage: &mut UsageV1, spent: Spent<'_>) -> Result<(), TokenFault> {
+        let step = stored_step(token)?.unwrap_or_else(|| default_step(spent.settings));
+        let current = step_at(spent.now.seconds(), usage.time_shift, step).ok_or(BAD_STEP)?;
+        usage.next_counter = usage.next_counter.max(current.saturating_add(1));
+        usage.auto_resync = None;
+        Ok(())
     }
 
     fn is_challenged_by_pin(&self) -> bool {

@@ -7,13 +7,14 @@ use zeroize::Zeroizing;
 
 use super::hmac::typed_seed;
 use super::{
-    Attempt, Draft, Learned, Memory, Modes, OtpPair, Proof, TokenFault, TokenRules, Verification, seed_text,
+    Attempt, Draft, Learned, Memory, Modes, OtpPair, Proof, Spent, TokenFault, TokenRules, Verification,
+    seed_text,
 };
-use crate::algo::yubikey::{OTP_CHARS, Token, decrypt, is_modhex};
+use crate::algo::yubikey::{OTP_CHARS, SESSION_COUNTS, Token, decrypt, is_modhex};
 use crate::decide::Context;
 use crate::decide::enroll::Init;
 use crate::decision::{Refusal, Stop};
-use crate::record::{InfoValue, TokenInfo};
+use crate::record::{InfoValue, TokenInfo, TokenV1, UsageV1};
 use crate::secret::equal;
 use crate::seed;
 use crate::token_info;
@@ -96,6 +97,13 @@ impl TokenRules for Yubikey {
             && first.counter.checked_add(1) == Some(second.counter)
             && equal(&first.private_id, &second.private_id);
         Ok(consecutive.then(|| Proof::at(second.counter)))
+    }
+
+    /// Each OTP may have been the first one after the key was plugged in.
+    fn give_up(&self, _: &TokenV1, usage: &mut UsageV1, spent: Spent<'_>) -> Result<(), TokenFault> {
+        let given_up = spent.counters.saturating_mul(SESSION_COUNTS);
+        usage.next_counter = usage.next_counter.saturating_add(given_up);
+        Ok(())
     }
 
     fn is_challenged_by_pin(&self) -> bool {

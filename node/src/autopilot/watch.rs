@@ -74,6 +74,7 @@ mod tests {
             supported_level: 1,
             checkpoint: None,
             diverged_from: Vec::new(),
+            announcement: String::new(),
         }
     }
 

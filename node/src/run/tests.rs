@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tessera_core::decide::Context;
 use tessera_core::decision::Stop;
 use tessera_core::record::{Key, Record, RevocationV1};
-use tessera_core::secret::{KeyId, SecretText};
+use tessera_core::secret::SecretText;
 use tessera_core::txn::Dependency;
 use tessera_core::view::{ScanStep, Slot};
 
@@ -102,7 +102,7 @@ fn runner(store: Script) -> Runner<Script, Oracle> {
     Runner {
         store,
         outside: Oracle::default(),
-        keyring: Arc::new(Keyring::new(KeyId(1), &[7; 32])),
+        keys: NodeKeys::new(crate::keys::ClusterKeys::generate().unwrap()),
         metrics: NodeMetrics::new().unwrap(),
         name: "otp1".to_owned(),
         patience: Duration::from_secs(5),

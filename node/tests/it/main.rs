@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of the tests may fail like the tests")]
 
+mod backup;
 mod start;

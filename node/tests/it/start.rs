@@ -11,7 +11,7 @@ use tessera_node::{Fatal, Node, NotReady, StartError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn ready(node: &Node) {
+pub(crate) async fn ready(node: &Node) {
     let waiting = async {
         while node.readiness().is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use openraft::{Config, Raft, SnapshotPolicy, error::Fatal, storage::RaftLogStorage};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -19,7 +20,7 @@ use crate::{
     checkpoint::Comparison,
     clock::Clock,
     config::{InvalidConfig, StoreConfig},
-    election::{ElectionDriver, Heard},
+    election::{self, ElectionDriver, Heard},
     fault,
     history::{History, HistoryError},
     identity::{IdentityError, OwnIdentity},
@@ -248,6 +249,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         Arc::new(Membership::new(node, timing, raft.clone(), batcher.clone(), log.clone(), peers.clone()));
     let (joining, join_requests) = JoinQueue::new();
     let comparison = Comparison::new(node, raft.clone(), peers.clone(), proposer.clone());
+    let announcement = Arc::new(ArcSwap::default());
     let service = Service {
         raft: raft.clone(),
         cluster,
@@ -266,6 +268,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         checkpoints: comparison.checkpoints.clone(),
         levels: Levels::new(config.format_level, published.clone()),
         refused: Mutex::default(),
+        announcement: announcement.clone(),
         senders: Mutex::new(BTreeMap::new()),
         receiving: tokio::sync::Mutex::default(),
     };
@@ -293,6 +296,7 @@ fn assemble(base: Foundation, cluster: ClusterId) -> (Store, Service) {
         comparison,
         forwarder: forwarder.clone(),
         counters: CommitCounters::default(),
+        announcement,
         runtime,
     };
     start_drivers(&inner);
@@ -310,6 +314,7 @@ fn start_drivers(inner: &Inner) {
         node: inner.node,
     };
     tokio::spawn(driver.run());
+    tokio::spawn(election::fall_silent(inner.raft.clone(), inner.peers.clone(), inner.timing));
     let repair = HistoryRepair {
         node: inner.node,
         raft: inner.raft.clone(),

@@ -11,6 +11,10 @@ use super::{
 };
 use crate::codec::{self, Kind};
 
+/// The file is synced whenever it has grown so much: one sync of hundreds of megabytes at the end would hold up those of the
+/// log on the same disk.
+const SYNC_BYTES: usize = 8 * 1024 * 1024;
+
 /// Writes a snapshot record by record.
 pub struct SnapshotWriter {
     dir: SnapshotDir,
@@ -22,6 +26,8 @@ pub struct SnapshotWriter {
     block: Vec<u8>,
     block_records: u32,
     blocks: u64,
+    /// Bytes written since the last sync.
+    unsynced: usize,
     counter: Counter,
     crcs: crc32fast::Hasher,
 }
@@ -51,6 +57,7 @@ impl SnapshotWriter {
             block: Vec::new(),
             block_records: 0,
             blocks: 0,
+            unsynced: 0,
             counter: Counter::default(),
             crcs: crc32fast::Hasher::new(),
         })
@@ -91,6 +98,12 @@ impl SnapshotWriter {
         self.crcs.update(&crc);
         for part in [head.as_slice(), &crc, &stored] {
             self.file.write_all(part).map_err(io_error("write", path))?;
+        }
+        self.unsynced += stored.len();
+        if self.unsynced >= SYNC_BYTES {
+            self.unsynced = 0;
+            self.file.flush().map_err(io_error("write", path))?;
+            self.file.get_ref().sync_data().map_err(io_error("sync", path))?;
         }
         self.counter.add(self.section, u64::from(self.block_records));
         self.blocks += 1;

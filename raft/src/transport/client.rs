@@ -17,7 +17,7 @@ use openraft::{
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
 use tessera_core::secret::SecretText;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code, Status,
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     config::StoreConfig,
+    election::reached,
     identity::OwnIdentity,
     level::Levels,
     status::Member,
@@ -67,6 +68,8 @@ pub(crate) struct Peers {
     own: Arc<OwnIdentity>,
     /// While this node takes over leadership: the vote of the leader that hands over.
     handed_over_by: Mutex<Option<Vote>>,
+    /// While true, this node sends no entries and no heartbeats.
+    silent: watch::Sender<bool>,
     channels: Mutex<BTreeMap<NodeId, (String, PeerChannels)>>,
 }
 
@@ -87,6 +90,7 @@ impl Peers {
             cluster,
             own,
             handed_over_by: Mutex::default(),
+            silent: watch::Sender::new(false),
             cluster_name: config.cluster_id.clone(),
             node: config.node_id,
             levels,
@@ -106,6 +110,16 @@ impl Peers {
     /// From now on vote requests say that the leader with this vote has handed over to this node; `None` ends that.
     pub(crate) fn set_handed_over_by(&self, former: Option<Vote>) {
         *self.handed_over_by.lock().unwrap_or_else(PoisonError::into_inner) = former;
+    }
+
+    /// Whether this node, as a leader, sends entries and heartbeats; those on their way wait until it does again.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.silent.send_replace(silent);
+    }
+
+    async fn silence_ended(&self) {
+        // The sender lives as long as `self`.
+        let _ = reached(&mut self.silent.subscribe(), |silent| !*silent).await;
     }
 
     fn handed_over_by(&self) -> Option<Vote> {
@@ -293,6 +307,7 @@ impl RaftNetwork<TypeConfig> for Connection {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        self.peers.silence_ended().await;
         let request = convert::append_to_proto(self.peers.header(self.target), rpc);
         let reply = self.peer()?.raft.append(request).await.map_err(|status| self.unreachable(&status))?;
         convert::append_reply_from_proto(reply.get_ref()).map_err(|status| malformed(&status))

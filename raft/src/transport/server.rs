@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt};
 use openraft::{
     CommittedLeaderId, Raft, ServerState, Snapshot, SnapshotMeta, StoredMembership,
@@ -53,6 +54,10 @@ use crate::{
 /// Flow control windows, as the client's.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Requests that a peer may have cancelled before this node looked at them. A node that was stopped for seconds finds many,
+/// and closing the connection for it, as the default of 20 does, would only keep it from catching up. Peers are
+/// authenticated.
+const RESETS_MAX: usize = 4096;
 /// Answers that may wait for a peer to read them.
 const REPLY_QUEUE: usize = 16 * 1024;
 /// Rows of the history in one message.
@@ -80,6 +85,8 @@ pub(crate) struct Service {
     pub(crate) levels: Levels,
     /// Why a node was refused last.
     pub(crate) refused: Mutex<BTreeMap<NodeId, String>>,
+    /// What is answered about the program above.
+    pub(crate) announcement: Arc<ArcSwap<String>>,
     /// Node ids by certificate; reading a certificate for every message would be a waste.
     pub(crate) senders: Mutex<BTreeMap<Vec<u8>, Option<NodeId>>>,
     /// One snapshot is received at a time.
@@ -98,6 +105,7 @@ pub(crate) fn server(config: &StoreConfig) -> Result<Server, tonic::transport::E
         .tls_config(tls)?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE)))
 }
@@ -437,6 +445,7 @@ impl proto::store_server::Store for Service {
             checkpoints: self.checkpoints.own().into_iter().map(Into::into).collect(),
             diverged_from: self.checkpoints.diverged(),
             level: self.levels.supported(),
+            announcement: self.announcement.load().to_string(),
         }))
     }
 }

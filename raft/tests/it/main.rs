@@ -5,6 +5,8 @@ mod admission;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod away;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod conformance;
@@ -20,5 +22,7 @@ mod frozen;
 mod levels;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod restore;
 #[cfg(test)]
 mod support;

@@ -1,5 +1,8 @@
 //! The members of the cluster. More than one node is tried with real processes, by the chaos tests.
 
+mod backup;
+mod keys;
+
 use http::StatusCode;
 use serde_json::json;
 
