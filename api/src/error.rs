@@ -22,6 +22,9 @@ pub const fn code(refusal: &Refusal) -> i32 {
         Refusal::TokenTypeMismatch { .. } => 10,
         Refusal::Usage(_) => 77,
         Refusal::SeedGivenAndGenerated => 344,
+        Refusal::NotAllowed(_) => 410,
+        Refusal::TooManyTokens(_) => 411,
+        Refusal::TooManyTokensOfType(_) => 412,
         Refusal::MissingParameter(_) => 905,
         Refusal::AmbiguousSerial(_) => 1101,
         Refusal::UnknownSerial(_) => 1102,
@@ -30,6 +33,7 @@ pub const fn code(refusal: &Refusal) -> i32 {
         Refusal::UnknownUser(_) | Refusal::AmbiguousUser(_) => 1205,
         Refusal::NoSelection => 1212,
         Refusal::UnknownTokenType(_) => 1610,
+        Refusal::PolicyName(_) => 8888,
     }
 }
 
@@ -158,6 +162,10 @@ mod tests {
             (Refusal::Unsupported { operation: "setPin", token_type: "HMAC" }, -311),
             (Refusal::KeyReused(60), -311),
             (Refusal::Other(text()), -311),
+            (Refusal::NotAllowed(text()), 410),
+            (Refusal::TooManyTokens(text()), 411),
+            (Refusal::TooManyTokensOfType(text()), 412),
+            (Refusal::PolicyName(text()), 8888),
         ] {
             assert_eq!(code(&refusal), number, "{refusal:?}");
         }

@@ -22,7 +22,7 @@ use crate::health;
 use crate::metrics;
 use crate::reply::{Ending, Reply, plain_page};
 use crate::request_id::{self, RequestId};
-use crate::system::{config, realm, resolver};
+use crate::system::{config, policy, realm, resolver};
 use crate::validate::{check, check_s, check_status, check_t, check_yubikey, constant, simplecheck};
 
 /// Every endpoint: path, methods, who may call it, handler.
@@ -73,6 +73,16 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/system/setDefault", Post, Admin, config::set_default)
         .add("/system/getConfig", Any, Admin, config::get_config)
         .add("/system/delConfig", Post, Admin, config::del_config)
+        .add("/system/setPolicy", Post, Admin, policy::set_policy)
+        .add("/system/getPolicy", Any, Admin, policy::get_policy)
+        // Old clients ask for the export under a file name.
+        .add("/system/getPolicy/{file}", Any, Admin, policy::get_policy)
+        .add("/system/delPolicy", Post, Admin, policy::del_policy)
+        .add("/system/importPolicy", Post, Admin, policy::import_policy)
+        .add("/system/checkPolicy", Any, Admin, policy::check_policy)
+        .add("/system/explainPolicy", Any, Admin, policy::explain_policy)
+        .add("/system/getPolicyDef", Any, Admin, policy::get_policy_def)
+        .add("/system/policies_flexi", Any, Admin, policy::policies_flexi)
         .add("/healthcheck/status", Get, Open, health::status)
         .add("/healthz", Get, Open, health::alive)
         .add("/readyz", Get, Open, health::ready)

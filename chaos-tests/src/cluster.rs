@@ -103,7 +103,8 @@ impl Cluster {
         }
         let history = Arc::new(History::default());
         let (observers, level) = (Vec::new(), None);
-        let mut cluster = Self { program, nodes: members, network, history, observers, layout, level, folder };
+        let mut cluster =
+            Self { program, nodes: members, network, history, observers, layout, level, folder };
         let ids = cluster.ids();
         for id in &ids {
             cluster.node(*id)?.write_faults()?;

@@ -38,6 +38,7 @@ mod error;
 mod import;
 mod keys;
 mod lenient;
+mod policy;
 mod realm;
 mod reply;
 mod resolver;
@@ -57,6 +58,7 @@ pub use consistency::{ChainFault, ChainPlace, ComparedState, HistoryCheck, State
 pub use error::ClientError;
 pub use import::{ImportLine, ImportRow};
 pub use keys::{KeyHolder, KeyState, KeyStatus, KeySwitch};
+pub use policy::{ExplainedPolicy, Policy, PolicyAnswer, PolicyFilter, PolicyQuestion};
 pub use realm::Realm;
 pub use resolver::{Resolver, ResolverDetail, passwd_resolver_spec};
 pub use secret::Secret;

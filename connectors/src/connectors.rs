@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin_password;
 use crate::resolver::{PasswdConfig, PasswdResolver, ResolverError, UserIdResolver};
+use crate::upstream::forward::{ForwardError, ForwardServers};
 use crate::upstream::yubico::{YubicoError, YubicoServers};
 
 /// Resolvers kept open; beyond it all are closed and opened again as they are needed.
@@ -28,6 +29,7 @@ pub struct Connectors {
     open: Mutex<HashMap<ResolverSpec, OpenResolver>>,
     admin_hashes: Semaphore,
     yubico: YubicoServers,
+    forward: ForwardServers,
 }
 
 /// A resolver and the definition it was opened with.
@@ -48,7 +50,8 @@ impl Connectors {
     #[must_use]
     pub fn new(root_dir: PathBuf) -> Self {
         let admin_hashes = Semaphore::new(ADMIN_HASHES_AT_ONCE);
-        Self { root_dir, open: Mutex::default(), admin_hashes, yubico: YubicoServers::default() }
+        let (yubico, forward) = (YubicoServers::default(), ForwardServers::default());
+        Self { root_dir, open: Mutex::default(), admin_hashes, yubico, forward }
     }
 
     /// Answers one question; a failure is an [`Answer::Unavailable`] with a text for administrators.
@@ -89,6 +92,7 @@ impl Connectors {
                 let reply = self.yubico.ask(urls, client_id, otp).await?;
                 Answer::Yubico { nonce: reply.nonce, body: reply.body }
             }
+            Question::AskServer { servers, login } => Answer::Remote(self.forward.ask(servers, login).await?),
         })
     }
 
@@ -166,6 +170,8 @@ enum ConnectorError {
     Hash(#[from] admin_password::HashError),
     #[error(transparent)]
     Yubico(#[from] YubicoError),
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
     #[error("work was cut off because the node is stopping")]
     Interrupted(#[from] tokio::task::JoinError),
     #[error("work was refused because the node is stopping")]

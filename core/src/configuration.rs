@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::facts::ResolverRef;
-use crate::record::{IndexKey, RealmV1, Record, ResolverV1};
+use crate::policy::PolicySet;
+use crate::policy::zone::Zone;
+use crate::record::{IndexKey, Key, RealmV1, Record, ResolverV1};
 use crate::settings::Settings;
 use crate::txn::Revision;
 use crate::user::{RealmName, ResolverName, ResolverSpec};
 use crate::view::StateRead;
 
-/// Settings, realms and resolvers at one revision.
+/// Settings, realms, resolvers and policies at one revision.
 #[derive(Debug, Default)]
 pub struct Configuration {
     /// The revision of [`IndexKey::Configuration`] this was loaded at.
@@ -26,6 +28,10 @@ pub struct Configuration {
     pub resolvers: BTreeMap<ResolverName, Arc<ResolverV1>>,
     /// The resolvers by the specifications realms and owners name them with, ready to be asked.
     pub sources: BTreeMap<ResolverSpec, ResolverRef>,
+    /// All policies, compiled.
+    pub policies: PolicySet,
+    /// The time zone of their time columns.
+    pub zone: Zone,
 }
 
 impl Configuration {
@@ -34,15 +40,20 @@ impl Configuration {
     pub fn load(state: &dyn StateRead) -> Self {
         let (revision, members) = state.index(&IndexKey::Configuration);
         let mut configuration = Self { revision, ..Self::default() };
+        let mut policies = Vec::new();
         for key in &members {
             let Some(slot) = state.record(key) else { continue };
-            configuration.add(key, slot.record);
+            match (key, slot.record) {
+                (Key::Policy(name), Record::Policy(policy)) => policies.push((name.clone(), policy)),
+                (key, record) => configuration.add(key, record),
+            }
         }
+        configuration.policies = PolicySet::compile(policies);
+        configuration.zone = configuration.settings.policy_time_zone();
         configuration
     }
 
-    fn add(&mut self, key: &crate::record::Key, record: Record) {
-        use crate::record::Key;
+    fn add(&mut self, key: &Key, record: Record) {
         match (key, record) {
             (Key::Realm(name), Record::Realm(realm)) => {
                 self.realms.insert(name.clone(), realm);

@@ -137,4 +137,16 @@ pub enum Refusal {
     /// Everything without a number of its own.
     #[error("{0}")]
     Other(String),
+    /// A policy does not allow it.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The user has as many tokens as a policy allows.
+    #[error("{0}")]
+    TooManyTokens(String),
+    /// The user has as many tokens of this type as a policy allows.
+    #[error("{0}")]
+    TooManyTokensOfType(String),
+    /// A policy is to be deleted whose name no policy can have.
+    #[error("'{0}' is not a policy name: only letters, digits and '_' are allowed")]
+    PolicyName(String),
 }

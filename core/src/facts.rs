@@ -113,6 +113,67 @@ pub enum Question {
         /// The OTP.
         otp: SecretText,
     },
+    /// What does another server say about this login? (reference policies 8.2)
+    AskServer {
+        /// The servers; the next one is asked only if the one before cannot be reached.
+        servers: Vec<RemoteServer>,
+        /// What is asked.
+        login: ForwardedLogin,
+    },
+}
+
+/// A server that decides about logins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteServer {
+    /// One with LinOTP's web interface.
+    Http {
+        /// Where the login is sent to, without a query.
+        url: String,
+        /// Whether its certificate has to be valid.
+        verifies: bool,
+    },
+    /// A RADIUS server.
+    Radius {
+        /// Name or address; an IPv6 address without brackets.
+        host: String,
+        /// UDP port.
+        port: u16,
+        /// The secret shared with it.
+        secret: SecretText,
+        /// How this server calls itself.
+        nas_identifier: String,
+    },
+}
+
+/// A login as another server gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardedLogin {
+    /// The login, without a realm.
+    pub user: String,
+    /// What the client sent as `pass`.
+    pub pass: SecretText,
+    /// The transaction that is answered, as the server named it.
+    pub transaction: Option<String>,
+    /// Further parameters for a web interface.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// What another server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteReply {
+    /// The body of a web interface's reply with status 200, as it came.
+    Http(String),
+    /// RADIUS Access-Accept.
+    Accepted,
+    /// RADIUS Access-Reject.
+    Rejected,
+    /// RADIUS Access-Challenge.
+    Challenged {
+        /// `State`, to be sent with the answer.
+        state: String,
+        /// `Reply-Message`.
+        message: String,
+    },
 }
 
 /// The outside world's answer.
@@ -135,6 +196,8 @@ pub enum Answer {
         /// The body of the reply.
         body: String,
     },
+    /// To `AskServer`.
+    Remote(RemoteReply),
     /// The outside world did not answer, or the definition cannot be used; the text is for administrators.
     Unavailable(String),
 }

@@ -20,6 +20,7 @@ pub mod decide;
 pub mod decision;
 pub mod facts;
 pub mod import;
+pub mod policy;
 pub mod random_text;
 pub mod record;
 pub mod secret;

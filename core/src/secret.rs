@@ -81,6 +81,8 @@ pub enum Purpose {
     Administrator,
     /// A secret of the cluster itself, such as the session signing key; bound to its name.
     Cluster,
+    /// A secret inside a policy's action, bound to the action's name: it stays valid when the policy is renamed.
+    Policy,
 }
 
 impl Purpose {
@@ -92,6 +94,7 @@ impl Purpose {
             Self::Setting => "setting",
             Self::Administrator => "administrator",
             Self::Cluster => "cluster",
+            Self::Policy => "policy",
         }
     }
 

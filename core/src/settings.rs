@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::policy::zone::Zone;
 use crate::record::{SettingV1, SettingValue};
 use crate::secret::{Keyring, Purpose, SealError, SecretText};
 use crate::user::{RealmName, SettingKey};
@@ -79,6 +80,10 @@ pub fn check(key: &str, value: &str) -> Result<(), &'static str> {
         "token.last_access" => {
             (parse_switch(value).is_some() || is_date_format(value), "a boolean word or a strftime format")
         }
+        "policy_time_zone" => (
+            Zone::parse(value).is_some(),
+            "a time zone in POSIX notation, such as UTC0 or CET-1CEST,M3.5.0,M10.5.0/3,",
+        ),
         _ => return Ok(()),
     };
     if good { Ok(()) } else { Err(rule) }
@@ -331,6 +336,18 @@ impl Settings {
     #[must_use]
     pub fn http_errors(&self) -> Option<&str> {
         self.text("errors").filter(|list| !list.trim().is_empty())
+    }
+
+    /// `policy_time_zone`: the zone of the time columns of policies, in POSIX notation; UTC if not set.
+    #[must_use]
+    pub fn policy_time_zone(&self) -> Zone {
+        self.text("policy_time_zone").and_then(Zone::parse).unwrap_or_default()
+    }
+
+    /// `policy_action_validation`: actions of policies are checked when they are written.
+    #[must_use]
+    pub fn validates_policy_actions(&self) -> bool {
+        self.switch("policy_action_validation", false)
     }
 
     /// `audit.retention_days` and `audit.retention_rows`: how much of the audit trail is kept. Everything, unless set.
@@ -589,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn only_four_keys_check_their_values() {
+    fn only_five_keys_check_their_values() {
         let table = [
             ("user_lookup_cache.expiration", "1d 3h", true),
             ("linotp.user_lookup_cache.expiration", "never", false),
@@ -602,6 +619,8 @@ mod tests {
             ("token.last_access", "100%% %d", true),
             ("token.last_access", "%Q", false),
             ("token.last_access", "sometimes", false),
+            ("policy_time_zone", "CET-1CEST,M3.5.0,M10.5.0/3", true),
+            ("policy_time_zone", "Europe/Berlin", false),
             ("DefaultOtpLen", "anything", true),
         ];
         for (key, value, good) in table {

@@ -58,6 +58,8 @@ names! {
     SettingKey;
     /// Login of a local administrator.
     AdminLogin;
+    /// Name of a policy: letters, digits and `_` (reference policies 1.3).
+    PolicyName;
 }
 
 impl RealmName {

@@ -127,7 +127,8 @@ impl NodeMetrics {
                 | Answer::Verdict(_)
                 | Answer::Loaded
                 | Answer::Hash(_)
-                | Answer::Yubico { .. },
+                | Answer::Yubico { .. }
+                | Answer::Remote(_),
             ) => "answered",
         };
         self.questions.with_label_values(&[kind, result]).inc();
@@ -157,6 +158,7 @@ const fn kind_of(question: &Question) -> &'static str {
         Question::VerifyPasswordHash { .. } => "verify_password_hash",
         Question::HashPassword { .. } => "hash_password",
         Question::ValidateYubico { .. } => "validate_yubico",
+        Question::AskServer { .. } => "ask_server",
     }
 }
 

@@ -1,6 +1,7 @@
 //! `POST /admin/init`: enrolment (reference http-api 9).
 
 use serde::Serialize;
+use tessera_core::decide::callback::CallbackWish;
 use tessera_core::decide::enroll::{Enrolled, Init, OcraParams, SeedSource, Shown};
 use tessera_core::decision::Refusal;
 use tessera_core::secret::SecretText;
@@ -142,6 +143,12 @@ fn read(call: &mut Call) -> Result<Init, Refusal> {
             shared_secret: params.has("sharedsecret"),
             activation_code,
             message: params.owned("message"),
+            callback: CallbackWish {
+                suppressed: params.has("no_callback"),
+                id: params.owned("callback.id"),
+                user: params.owned("callback.user"),
+                password: params.owned("callback.password").map(SecretText::new),
+            },
         },
         forward_serial: params.owned("forward.serial"),
         yubico_id: params.owned("yubico.tokenid"),

@@ -67,12 +67,12 @@ pub(crate) struct Evidence<'a> {
     pub(crate) settings: &'a Settings,
 }
 
-impl Evidence<'_> {
+impl<'a> Evidence<'a> {
     /// The client's address. What is not an address is passed over.
     pub(crate) fn address(self) -> IpAddr {
         let mut address = self.peer.to_canonical();
         if self.trusted.iter().any(|network| network.contains(address)) {
-            address = self.forwarded_for().unwrap_or(address);
+            address = self.forwarded_for(self.trusted).unwrap_or(address);
         } else if let Some(networks) = self.settings.text("client.FORWARDED_PROXY") {
             address = self.by_configuration(networks).unwrap_or(address);
         }
@@ -85,32 +85,35 @@ impl Evidence<'_> {
     }
 
     fn by_configuration(self, networks: &str) -> Option<IpAddr> {
-        let inside = networks
-            .split(',')
-            .filter_map(|text| text.parse::<Network>().ok())
-            .any(|network| network.contains(self.peer));
-        if !inside {
+        let proxies: Vec<Network> = networks.split(',').filter_map(|text| text.parse().ok()).collect();
+        if !proxies.iter().any(|network| network.contains(self.peer)) {
             return None;
         }
         let x_forwarded_for = self.settings.switch("client.X_FORWARDED_FOR", false);
         let forwarded = self.settings.switch("client.FORWARDED", false);
-        let standard = if forwarded { self.forwarded() } else { None };
-        standard.or_else(|| if x_forwarded_for { self.forwarded_for() } else { None })
+        let standard = if forwarded { self.forwarded(&proxies) } else { None };
+        standard.or_else(|| if x_forwarded_for { self.forwarded_for(&proxies) } else { None })
     }
 
-    /// The first entry of `X-Forwarded-For`.
-    fn forwarded_for(self) -> Option<IpAddr> {
-        let header = self.headers.get("x-forwarded-for")?.to_str().ok()?;
-        parse_address(header.split(',').next()?)
+    /// All lines of a header.
+    fn lines(self, name: &str) -> Vec<&'a str> {
+        self.headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect()
     }
 
-    /// The first `for=` of `Forwarded` (RFC 7239 section 5.2).
-    fn forwarded(self) -> Option<IpAddr> {
-        let header = self.headers.get("forwarded")?.to_str().ok()?;
-        header.split([',', ';']).find_map(|pair| {
+    /// The client in `X-Forwarded-For`.
+    fn forwarded_for(self, proxies: &[Network]) -> Option<IpAddr> {
+        let lines = self.lines("x-forwarded-for");
+        client_of(lines.iter().flat_map(|line| line.split(',')).map(parse_address).collect(), proxies)
+    }
+
+    /// The client in the `for=` pairs of `Forwarded` (RFC 7239 section 5.2).
+    fn forwarded(self, proxies: &[Network]) -> Option<IpAddr> {
+        let lines = self.lines("forwarded");
+        let pairs = lines.iter().flat_map(|line| line.split([',', ';'])).filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("for").then(|| parse_address(value))?
-        })
+            name.trim().eq_ignore_ascii_case("for").then(|| parse_address(value))
+        });
+        client_of(pairs.collect(), proxies)
     }
 
     fn may_overwrite(self, address: IpAddr) -> bool {
@@ -125,6 +128,15 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
     Some(IpAddr::to_canonical(&address))
+}
+
+/// The client at the beginning of a chain of hops, to which each proxy appended the one it saw: the last hop that is not
+/// itself a trusted proxy (reference policies 4, D22). What stands before it may be made up by the client. If all hops are
+/// trusted it is the first one; nothing is known if that hop is not an address.
+fn client_of(hops: Vec<Option<IpAddr>>, proxies: &[Network]) -> Option<IpAddr> {
+    let is_proxy = |hop: &IpAddr| proxies.iter().any(|network| network.contains(*hop));
+    let first = hops.first().copied().flatten();
+    hops.into_iter().rev().find(|hop| !hop.as_ref().is_some_and(is_proxy)).unwrap_or(first)
 }
 
 #[cfg(test)]
@@ -184,6 +196,26 @@ mod tests {
         check(&Case { peer: "10.0.0.1", headers, trusted, settings, ..Case::default() }, "1.2.3.4");
         check(&Case { peer: "10.0.1.1", headers, trusted, settings, ..Case::default() }, "5.6.7.8");
         check(&Case { peer: "11.0.0.1", headers, trusted, settings, ..Case::default() }, "11.0.0.1");
+    }
+
+    /// D22: what a client writes into the header itself stands to the left of what proxies append.
+    #[test]
+    fn a_client_cannot_choose_its_address() {
+        let trusted: &[_] = &["10.0.0.0/24"];
+        let case = |headers| Case { peer: "10.0.0.1", headers, trusted, ..Case::default() };
+        for (header, expected) in [
+            ("127.0.0.1, 198.51.100.7", "198.51.100.7"),
+            ("127.0.0.1, 198.51.100.7, 10.0.0.2", "198.51.100.7"),
+            ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("127.0.0.1, unknown", "10.0.0.1"),
+            ("198.51.100.7", "198.51.100.7"),
+        ] {
+            let headers: &'static [(&str, &str)] = Box::leak(Box::new([("x-forwarded-for", header)]));
+            check(&case(headers), expected);
+        }
+        let settings: &[_] = &[("client.FORWARDED_PROXY", "10.0.0.0/24"), ("client.FORWARDED", "true")];
+        let headers: &[_] = &[("forwarded", "for=127.0.0.1, for=198.51.100.7;proto=http, for=10.0.0.2")];
+        check(&Case { peer: "10.0.0.1", headers, settings, ..Case::default() }, "198.51.100.7");
     }
 
     #[test]

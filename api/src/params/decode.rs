@@ -170,6 +170,7 @@ impl Collector {
             match field_of(&String::from_utf8_lossy(head)) {
                 Some((name, None)) => self.add(&name, String::from_utf8_lossy(content).into_owned())?,
                 Some((name, Some(_))) if self.files.iter().any(|(known, _, _)| *known == name) => {}
+                Some((_, Some(_))) if self.files.len() >= MAX_PARAMETERS => return Err(Malformed::TooMany),
                 Some((name, Some(file))) => self.files.push((name, file, content.to_vec())),
                 None => {}
             }

@@ -109,6 +109,12 @@ impl Params {
         self.filled(name).map(str::to_owned)
     }
 
+    /// The content of a file uploaded under this field name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        self.files.iter().find(|(known, _, _)| known == name).map(|(_, _, content)| content.as_slice())
+    }
+
     /// Whether the parameter was sent at all.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

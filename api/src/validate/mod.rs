@@ -7,6 +7,7 @@ pub(crate) mod check_status;
 pub(crate) mod check_t;
 pub(crate) mod check_yubikey;
 pub(crate) mod constant;
+mod detail;
 mod once;
 pub(crate) mod simplecheck;
 mod verdict;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tessera_core::decide::validate::{Attribute, ChallengeReply, ChallengedToken, Verdict};
 
+use super::detail;
 use crate::params::Params;
 use crate::reply::{self, Ending, Members, NO_DETAIL, QrForm, Reply, image_tag, qr_reply};
 
@@ -125,6 +126,9 @@ pub(super) fn render(verdict: &Verdict, qr: Option<&QrWish>) -> Reply {
             .and_then(|qr| qr.reply(challenge))
             .unwrap_or_else(|| challenged(accepted, challenge))
             .ending(ending),
+        (None, _) if verdict.detail.is_some() => {
+            reply::success(accepted, 0, detail::members(verdict)).ending(ending)
+        }
         (None, Some(auth_info)) => reply::success(accepted, 0, Some(AuthInfo { auth_info })).ending(ending),
         (None, None) => reply::success(accepted, 0, NO_DETAIL).ending(ending),
     }
@@ -176,7 +180,7 @@ mod tests {
     #[test]
     fn auth_info_is_a_list_of_pairs() {
         let auth_info = Some(vec![("pin_length".to_owned(), 3), ("otp_length".to_owned(), 6)]);
-        let value = json_of(&Verdict { accepted: true, auth_info, challenge: None });
+        let value = json_of(&Verdict { accepted: true, auth_info, ..Verdict::default() });
         assert_eq!(value["detail"], json!({"auth_info": [["pin_length", 3], ["otp_length", 6]]}));
     }
 

@@ -11,6 +11,7 @@ mod connection;
 mod dev;
 mod key;
 mod login;
+mod policy;
 mod realm;
 mod resolver;
 mod server;
@@ -63,6 +64,9 @@ enum Command {
     /// Lists and changes realms.
     #[command(subcommand)]
     Realm(realm::Realm),
+    /// Lists, changes and tries policies: what applies to whom.
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Lists and changes resolvers: where users come from.
     #[command(subcommand)]
     Resolver(resolver::Resolver),
@@ -95,6 +99,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Audit(audit) => connection::block_on(audit.run(connection)),
         Command::Token(token) => connection::block_on(token.run(connection)),
         Command::Realm(realm) => connection::block_on(realm.run(connection)),
+        Command::Policy(policy) => connection::block_on(policy.run(connection)),
         Command::Resolver(resolver) => connection::block_on(resolver.run(connection)),
         Command::User(user) => connection::block_on(user.run(connection)),
         Command::Config(config) => connection::block_on(config.run(connection)),
@@ -163,6 +168,14 @@ mod tests {
             "tessera realm set demo --resolver files",
             "tessera realm default --clear",
             "tessera resolver add-passwd files /etc/tessera/users",
+            "tessera policy list --scope authentication --all",
+            "tessera policy set pin_vpn --scope authentication --action otppin=1 --realm demo --client 10.0.0.0/8",
+            "tessera policy show pin_vpn",
+            "tessera policy delete pin_vpn other --enforce",
+            "tessera policy export --all policy.cfg",
+            "tessera policy import policy.cfg",
+            "tessera policy explain otppin --scope authentication --owner alice",
+            "tessera policy check otppin --scope authentication --owner alice --realm demo --client 10.0.0.1",
             "tessera user list --realm demo",
             "tessera config set DefaultMaxFailCount 5",
             "tessera login --user admin --password geheim",
@@ -195,6 +208,8 @@ mod tests {
             "tessera cluster join --config node.toml",
             "tessera dev --nodes many",
             "tessera realm set demo",
+            "tessera policy set pin_vpn --scope authentication",
+            "tessera policy delete",
             "tessera backup create x.backup",
             "tessera backup verify x.backup --backup-key a --passphrase-file b",
             "tessera backup create x.backup --passphrase-file a --include-cluster-key cluster.key",

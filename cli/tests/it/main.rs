@@ -10,6 +10,7 @@
 mod backup;
 mod check_config;
 mod dev;
+mod policies;
 mod rotation;
 mod site;
 mod support;

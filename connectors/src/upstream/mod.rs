@@ -1,3 +1,5 @@
 //! Servers of others that check OTPs.
 
+pub(crate) mod forward;
+mod radius;
 pub(crate) mod yubico;

@@ -8,5 +8,7 @@
 )]
 
 mod connectors;
+mod forward;
 mod passwd;
+mod radius;
 mod yubico;

@@ -101,7 +101,12 @@ fn put_admin(cx: &mut Context<'_>, login: &str, password: &SecretText) -> Result
     let hash = match cx.ask(Question::HashPassword { password: password.clone() })? {
         Answer::Hash(hash) => hash.clone(),
         Answer::Unavailable(problem) => return Err(Refusal::Other(problem.clone()).into()),
-        Answer::User(_) | Answer::Users(_) | Answer::Verdict(_) | Answer::Loaded | Answer::Yubico { .. } => {
+        Answer::User(_)
+        | Answer::Users(_)
+        | Answer::Verdict(_)
+        | Answer::Loaded
+        | Answer::Yubico { .. }
+        | Answer::Remote(_) => {
             return Err(Stop::Defect(Defect::Answer("a password hash")));
         }
     };

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 
 use super::lifecycle::required;
 use super::resolver::{shown, type_name};
+use super::rights::SystemRight;
 use super::{Context, Request};
 use crate::calendar::DateTime;
 use crate::configuration::Configuration;
@@ -147,6 +148,7 @@ fn writable_key(key: &str) -> Result<&str, Refusal> {
 impl Request for SetConfig {
     /// The names of the reply's members, all of which are `true`.
     type Reply = Vec<String>;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<String>, Stop> {
         // A secret must not reach the audit row of a refusal either, hence only masked text is noted.
@@ -196,6 +198,7 @@ fn set_all(cx: &mut Context<'_>, parameters: &BTreeMap<String, String>) -> Resul
 impl Request for SetDefault {
     /// The keys that were set, in the order of the reference; the reply has `set <key>` for each.
     type Reply = Vec<&'static str>;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<&'static str>, Stop> {
         let mut set = Vec::new();
@@ -221,6 +224,7 @@ impl Request for SetDefault {
 impl Request for DelConfig {
     /// The key as in the request; the reply has `delConfig <key>`.
     type Reply = String;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<String, Stop> {
         let key = required(self.key.as_deref(), "key")?;
@@ -234,6 +238,7 @@ impl Request for DelConfig {
 
 impl Request for GetConfig {
     type Reply = ConfigView;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Read);
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<ConfigView, Stop> {
@@ -273,7 +278,7 @@ fn shown_value(value: &SettingValue) -> String {
     }
 }
 
-/// The whole configuration as the original's flat table: settings, realms, resolvers.
+/// The whole configuration as the original's flat table: settings, realms, resolvers, policies.
 fn listing(configuration: &Configuration) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for (key, entry) in configuration.settings.iter() {
@@ -290,6 +295,20 @@ fn listing(configuration: &Configuration) -> BTreeMap<String, String> {
         }
         if resolver.readonly {
             all.insert(format!("{kind}.readonly.{name}"), "True".to_owned());
+        }
+    }
+    for policy in configuration.policies.iter() {
+        let record = &policy.record;
+        for (field, text) in [
+            ("action", &record.action),
+            ("active", &record.active),
+            ("client", &record.client),
+            ("realm", &record.realm),
+            ("scope", &record.scope),
+            ("time", &record.time),
+            ("user", &record.user),
+        ] {
+            all.insert(format!("Policy.{}.{field}", policy.name), text.to_string());
         }
     }
     all

@@ -3,9 +3,11 @@
 
 use super::lifecycle::{change_token, required};
 use super::losttoken::copy_pin;
+use super::rights::require_tokens;
 use super::selection::note_tokens;
 use super::{Context, Request};
 use crate::decision::{Refusal, Stop};
+use crate::policy::catalogue::{Action, admin};
 use crate::user::Serial;
 
 /// The token that gives and the token that gets.
@@ -26,15 +28,16 @@ pub struct CopyPin(pub FromTo);
 pub struct CopyUser(pub FromTo);
 
 impl FromTo {
-    /// Both serials, which have to exist.
-    fn serials(&self, cx: &mut Context<'_>) -> Result<[Serial; 2], Refusal> {
+    /// Both serials, which have to exist and to be within the caller's reach.
+    fn serials(&self, cx: &mut Context<'_>, right: &Action<bool>) -> Result<[Serial; 2], Stop> {
         let from = required(self.from.as_deref(), "from")?;
         let to = required(self.to.as_deref(), "to")?;
         let serials = [Serial::from(from), Serial::from(to)];
+        require_tokens(cx, right, &serials)?;
         for serial in &serials {
             if cx.view.token(serial).is_none() {
                 cx.audit.serial = serial.as_str().into();
-                return Err(Refusal::UnknownSerial(serial.to_string()));
+                return Err(Refusal::UnknownSerial(serial.to_string()).into());
             }
         }
         note_tokens(cx, &serials);
@@ -46,7 +49,7 @@ impl Request for CopyPin {
     type Reply = ();
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let [from, to] = self.0.serials(cx)?;
+        let [from, to] = self.0.serials(cx, &admin::COPY_TOKEN_PIN)?;
         if let Some(source) = cx.view.token(&from) {
             let pin = copy_pin(cx, &from, &source, &to)?;
             change_token(cx, &to, |token| token.pin = pin);
@@ -60,7 +63,7 @@ impl Request for CopyUser {
     type Reply = ();
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let [from, to] = self.0.serials(cx)?;
+        let [from, to] = self.0.serials(cx, &admin::COPY_TOKEN_USER)?;
         if let Some(source) = cx.view.token(&from) {
             change_token(cx, &to, |token| {
                 token.owner.clone_from(&source.owner);

@@ -70,9 +70,12 @@ pub fn search_users(
             unavailable(cx, spec);
             Ok(None)
         }
-        Answer::User(_) | Answer::Verdict(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
-            Err(Stop::Defect(Defect::Answer("a list of users")))
-        }
+        Answer::User(_)
+        | Answer::Verdict(_)
+        | Answer::Loaded
+        | Answer::Hash(_)
+        | Answer::Yubico { .. }
+        | Answer::Remote(_) => Err(Stop::Defect(Defect::Answer("a list of users"))),
     }
 }
 
@@ -81,9 +84,12 @@ fn ask_user(cx: &mut Context<'_>, spec: &ResolverSpec, question: Question) -> Re
         Answer::User(Some(entry)) => Ok(Found::Entry(entry.clone())),
         Answer::User(None) => Ok(Found::Absent),
         Answer::Unavailable(_) => Ok(unavailable(cx, spec)),
-        Answer::Users(_) | Answer::Verdict(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
-            Err(Stop::Defect(Defect::Answer("a user")))
-        }
+        Answer::Users(_)
+        | Answer::Verdict(_)
+        | Answer::Loaded
+        | Answer::Hash(_)
+        | Answer::Yubico { .. }
+        | Answer::Remote(_) => Err(Stop::Defect(Defect::Answer("a user"))),
     }
 }
 

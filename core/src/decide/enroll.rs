@@ -1,13 +1,16 @@
 //! `admin/init`: creating a token, or setting one up again (reference tokens 4, http-api 9).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::callback::CallbackWish;
+use super::enrollment::{Place, StoredAs, limit_owned, limit_realms, names_in_apps, random_pin, stored_pin};
 use super::limits::scope_paths;
-use super::pin::{store_device_pin, store_pin};
+use super::pin::store_device_pin;
+use super::rights::{Granted, require_init};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of};
 use super::validate::lane;
 use super::{Context, Request};
-use crate::algo::otpauth::Placeholders;
 use crate::decision::{Refusal, Stop};
 use crate::record::{InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 use crate::secret::{Purpose, SecretText};
@@ -86,6 +89,8 @@ pub struct OcraParams {
     pub activation_code: Option<SecretText>,
     /// `message`: what the challenge of the second phase is about.
     pub message: Option<String>,
+    /// `callback.id` and others: where the app sends what it has computed.
+    pub callback: CallbackWish,
 }
 
 /// A further member of the reply to an enrolment.
@@ -113,10 +118,6 @@ pub struct Enrolled {
 /// The longest description, in characters; longer ones are cut.
 const DESCRIPTION_MAX: usize = 80;
 const ROLLOUT_SCOPE: &str = r#"{"path":["userservice"]}"#;
-/// Issuer and label of `otpauth` URIs, unless configured otherwise.
-const ISSUER: &str = "LinOTP";
-const LABEL_WITH_USER: &str = "<u>";
-const LABEL_WITHOUT_USER: &str = "<s>";
 
 impl Request for Init {
     type Reply = Enrolled;
@@ -129,20 +130,29 @@ impl Request for Init {
         let configuration = cx.view.configuration();
         let token_type = self.wanted_type()?;
         cx.audit.token_type = token_type.stored_name().into();
-        let user = self.owner(cx)?;
+        let identified = identify(cx, &self.user)?;
         let serial = self.serial(cx, token_type)?;
         cx.audit.serial = serial.as_str().into();
+        let existing = cx.view.token(&serial);
+        let granted = require_init(cx, token_type, &self.user, &identified, existing.as_deref())?;
+        let user = owner(identified)?;
+        let place = Place::of(cx, user.as_ref(), &self.user);
 
         let mut draft = self.draft(cx, token_type, &serial, &configuration.settings)?;
-        self.set_common(cx, &serial, &mut draft.token)?;
-        draft.token.realms = self.realms(cx, user.as_ref());
-        let rules = token_type.rules();
-        rules.enroll(cx, self, &mut draft)?;
+        self.set_common(&mut draft.token)?;
+        draft.token.realms = self.realms(cx, user.as_ref(), &granted);
+        self.set_pin(cx, &place, &serial, &mut draft.token)?;
+        limit_owned(cx, &place, &BTreeMap::from([(serial.clone(), token_type)]))?;
+        if draft.token.active {
+            limit_realms(cx, &place, &BTreeSet::from([serial.clone()]), &draft.token.realms)?;
+        }
         if let Some(user) = &user {
             draft.token.owner = Some(user.owner.clone());
         }
+        let rules = token_type.rules();
+        rules.enroll(cx, self, &mut draft)?;
 
-        let (issuer, account) = uri_names(user.as_ref(), &draft);
+        let (issuer, account) = names_in_apps(cx, &place, &serial, &draft.token.description)?;
         let names = UriNames { issuer: &issuer, account: &account };
         let otpauth_url = match &draft.seed {
             Some(seed) => rules.otpauth_uri(&draft.token, seed, names)?,
@@ -160,19 +170,6 @@ impl Init {
     pub(super) fn wanted_type(&self) -> Result<TokenType, Refusal> {
         let name = self.token_type.as_deref().filter(|name| !name.is_empty()).unwrap_or("hmac");
         TokenType::find(name).ok_or_else(|| Refusal::UnknownTokenType(name.to_owned()))
-    }
-
-    /// The user who is to own the token; it has to exist.
-    fn owner(&self, cx: &mut Context<'_>) -> Result<Option<KnownUser>, Stop> {
-        match identify(cx, &self.user)? {
-            Identified::NoUser => Ok(None),
-            Identified::Known(user) => Ok(Some(user)),
-            Identified::Unknown(user) => {
-                let realm = user.realm.map(|realm| realm.to_string()).unwrap_or_default();
-                Err(Refusal::UnknownOwner { login: user.login, realm }.into())
-            }
-            Identified::Ambiguous(user) => Err(Refusal::AmbiguousUser(user.login).into()),
-        }
     }
 
     fn serial(&self, cx: &mut Context<'_>, token_type: TokenType) -> Result<Serial, Stop> {
@@ -208,16 +205,24 @@ impl Init {
         Ok(draft_of(serial, Arc::unwrap_or_clone(stored), usage))
     }
 
-    /// What all types have: PIN, description, scope, whether the token is enabled.
-    pub(super) fn set_common(
+    /// The PIN: the one given, or a random one where a policy says so.
+    fn set_pin(
         &self,
         cx: &mut Context<'_>,
+        place: &Place,
         serial: &Serial,
         token: &mut TokenV1,
     ) -> Result<(), Stop> {
-        if let Some(pin) = &self.pin {
-            token.pin = store_pin(cx, serial, pin.expose(), self.encrypt_pin)?;
+        let random = random_pin(cx, place)?;
+        if let Some(pin) = random.as_ref().or(self.pin.as_ref()) {
+            let stored_as = StoredAs { reversible: self.encrypt_pin, realms: &token.realms };
+            token.pin = stored_pin(cx, place, serial, pin, stored_as)?;
         }
+        Ok(())
+    }
+
+    /// What all types have: description, scope, whether the token is enabled.
+    pub(super) fn set_common(&self, token: &mut TokenV1) -> Result<(), Stop> {
         if let Some(description) = &self.description {
             token.description = cut(description);
         }
@@ -237,13 +242,18 @@ impl Init {
     }
 
     /// The realms of the user and the realm named, in order. They replace the token's. A realm that does not exist is
-    /// passed over, as in `admin/tokenrealm`.
-    fn realms(&self, cx: &mut Context<'_>, user: Option<&KnownUser>) -> Vec<RealmName> {
+    /// passed over, as in `admin/tokenrealm`. A token of nobody and nowhere is put where the administrator may enrol.
+    fn realms(&self, cx: &mut Context<'_>, user: Option<&KnownUser>, granted: &Granted) -> Vec<RealmName> {
         let mut realms = user.map(|user| realms_of(cx, &user.owner)).unwrap_or_default();
         if let Some(named) = self.user.realm().map(RealmName::folded)
             && cx.view.configuration().realms.contains_key(&named)
         {
             realms.push(named);
+        }
+        if realms.is_empty() && user.is_none() {
+            let configuration = cx.view.configuration();
+            let existing = configuration.realms.keys().filter(|_| *granted != Granted::Everywhere);
+            realms.extend(existing.filter(|realm| granted.has_realm(realm)).cloned());
         }
         realms.sort_unstable();
         realms.dedup();
@@ -251,16 +261,17 @@ impl Init {
     }
 }
 
-/// Issuer and account of the URI, with their placeholders filled in.
-fn uri_names(user: Option<&KnownUser>, draft: &Draft) -> (String, String) {
-    let label = if user.is_some() { LABEL_WITH_USER } else { LABEL_WITHOUT_USER };
-    let placeholders = Placeholders {
-        login: user.map_or("", |user| &user.login),
-        realm: user.map_or("", |user| user.realm.as_str()),
-        serial: draft.serial.as_str(),
-        description: &draft.token.description,
-    };
-    (placeholders.fill(ISSUER), placeholders.fill(label))
+/// The user who is to own the token; it has to exist.
+fn owner(identified: Identified) -> Result<Option<KnownUser>, Stop> {
+    match identified {
+        Identified::NoUser => Ok(None),
+        Identified::Known(user) => Ok(Some(user)),
+        Identified::Unknown(user) => {
+            let realm = user.realm.map(|realm| realm.to_string()).unwrap_or_default();
+            Err(Refusal::UnknownOwner { login: user.login, realm }.into())
+        }
+        Identified::Ambiguous(user) => Err(Refusal::AmbiguousUser(user.login).into()),
+    }
 }
 
 fn new_token(token_type: TokenType, settings: &Settings, now: UnixMillis) -> TokenV1 {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::directory::{Found, user_by_id};
 use super::lifecycle::required;
+use super::rights::{denied, require_realm, require_tokens};
 use super::selection::note_tokens;
 use super::{Context, Request};
 use crate::decision::{Refusal, Stop};
+use crate::policy::catalogue::admin;
 use crate::record::{Key, Record, TokenType, TokenV1, UsageV1};
 use crate::secret::SecretText;
 use crate::settings::parse_duration;
@@ -57,11 +59,16 @@ impl Request for SerialByOtp {
         let otp = otp.ok_or(Refusal::MissingParameter("otp"))?;
         let wanted = self.wanted_type()?;
         let realm = self.realm.as_deref().filter(|realm| !realm.is_empty()).map(RealmName::folded);
+        let searched = realm.clone().or_else(|| cx.view.configuration().settings.default_realm());
+        let granted = require_realm(cx, &admin::GET_SERIAL, searched.as_ref())?;
         let hits = self.hits(cx, otp.expose(), wanted, realm.as_ref());
         let serials: Vec<Serial> = hits.iter().map(|(serial, _)| serial.clone()).collect();
         note_tokens(cx, &serials);
         let (serial, token) = match hits.as_slice() {
             [] => return Ok(None),
+            [(serial, token)] if !granted.has_token(token) => {
+                return Err(denied(admin::GET_SERIAL.name, &format!("token {serial}")));
+            }
             [hit] => hit.clone(),
             [..] => return Err(Refusal::SeveralTokens.into()),
         };
@@ -176,6 +183,7 @@ impl Request for TotpLookup {
         if window > LOOKUP_WINDOW_MAX {
             return Err(refuse("at most 31 days can be searched").into());
         }
+        require_tokens(cx, &admin::TOTP_LOOKUP, std::slice::from_ref(&serial))?;
         let Some(token) = cx.view.token(&serial) else {
             cx.audit.serial = serial.as_str().into();
             return Err(Refusal::UnknownSerial(serial.to_string()).into());

@@ -3,14 +3,18 @@
 //! A batch can be repeated: a token that has the seed of the file already is left as it is, counter, owner and PIN
 //! included. So an import that was interrupted is repeated as a whole, and no one-time password becomes good again.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::enroll::{Init, store};
+use super::enrollment::{Place, limit_realms};
+use super::rights::require_realm;
 use super::{Context, Request};
 use crate::audit::AuditRowV1;
 use crate::decision::{Refusal, Stop};
 use crate::import::Row;
+use crate::policy::catalogue::admin;
 use crate::record::{TokenType, TokenV1};
 use crate::secret::{Purpose, equal};
 use crate::serial;
@@ -68,6 +72,8 @@ impl Request for ImportBatch {
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<RowReport>, Stop> {
         self.check_realm(cx)?;
+        require_realm(cx, &admin::IMPORT, self.realm.as_ref())?;
+        self.limit(cx)?;
         let mut reports = Vec::with_capacity(self.batch.len());
         for row in self.rows.get(self.batch.clone()).unwrap_or_default() {
             let fate = match self.enroll(cx, row) {
@@ -99,6 +105,17 @@ impl ImportBatch {
         }
     }
 
+    /// `tokencount` (reference policies 6.3). Counted for the whole batch, so that a large file does not count a large
+    /// realm again and again.
+    fn limit(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        if !self.enable {
+            return Ok(());
+        }
+        let rows = self.rows.get(self.batch.clone()).unwrap_or_default();
+        let coming: BTreeSet<Serial> = rows.iter().map(|row| Serial::from(row.serial())).collect();
+        limit_realms(cx, &Place::of_realms(&[]), &coming, self.realm.as_slice())
+    }
+
     /// Nothing is written before all that can be refused has been checked.
     fn enroll(&self, cx: &mut Context<'_>, row: &Row) -> Result<Fate, Stop> {
         let init = Init { enable: Some(self.enable), ..row.token.clone() };
@@ -107,7 +124,7 @@ impl ImportBatch {
         let configuration = cx.view.configuration();
         let stored = cx.view.token(&serial);
         let mut draft = init.draft(cx, token_type, &serial, &configuration.settings)?;
-        init.set_common(cx, &serial, &mut draft.token)?;
+        init.set_common(&mut draft.token)?;
         draft.token.realms = self.realm.iter().cloned().collect();
         token_type.rules().enroll(cx, &init, &mut draft)?;
         if let Some(stored) = &stored

@@ -1,14 +1,19 @@
 //! What administrators do to existing tokens (reference http-api 10, tokens 12.2).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::enrollment::{Place, StoredAs, limit_owned, limit_realms, random_pin, stored_pin};
 use super::pin::store_device_pin;
+use super::rights::{require_selection, require_tokens, require_user};
 use super::selection::{Count, Selection, note_tokens};
 use super::user::{Identified, KnownUser, UserParams, identify, realms_of, tokens_of};
 use super::validate::lane;
 use super::{Context, Request};
 use crate::decision::{Refusal, Stop};
-use crate::record::{IndexKey, Key, Pin, TokenV1};
+use crate::policy::catalogue::{Action, admin};
+use crate::record::{IndexKey, Key, Pin, TokenType, TokenV1};
 use crate::secret::SecretText;
-use crate::user::Serial;
+use crate::user::{RealmName, Serial};
 
 /// `admin/remove`: removes tokens with their usage and challenges (reference http-api 10.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,8 +81,13 @@ impl Request for Remove {
         if self.serials.is_empty() && self.user.user.is_empty() {
             return Err(Refusal::MissingParameter("user or serial").into());
         }
+        require_tokens(cx, &admin::REMOVE, &named(&self.serials))?;
         let mut serials = existing(cx, &self.serials)?;
-        if let Some(user) = identify(cx, &self.user)?.known()? {
+        let user = identify(cx, &self.user)?;
+        if user != Identified::NoUser {
+            require_user(cx, &admin::REMOVE, &self.user, &user)?;
+        }
+        if let Some(user) = user.known()? {
             serials.extend(tokens_of(cx, &user)?);
         }
         serials.sort_unstable();
@@ -112,6 +122,10 @@ pub(crate) fn remove_token(cx: &mut Context<'_>, serial: &Serial) {
     cx.view.delete(Key::Token(serial.clone()));
 }
 
+fn named(serials: &[String]) -> Vec<Serial> {
+    serials.iter().map(|serial| Serial::from(serial.as_str())).collect()
+}
+
 /// All serials, which have to exist.
 fn existing(cx: &mut Context<'_>, serials: &[String]) -> Result<Vec<Serial>, Refusal> {
     serials.iter().map(|serial| existing_one(cx, serial).map(|_| Serial::from(serial.as_str()))).collect()
@@ -133,12 +147,18 @@ impl Request for SetActive {
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Count, Stop> {
+        let action = if self.active { &admin::ENABLE } else { &admin::DISABLE };
+        let selected = self.selection.resolve(cx)?;
+        require_selection(cx, action, &self.selection, &selected)?;
         if let Some(serial) = self.selection.exact_serial()
             && self.active
         {
             existing_one(cx, serial)?;
         }
-        let serials = self.selection.resolve(cx)?.serials;
+        let serials = selected.serials;
+        if self.active {
+            limit_enabled(cx, &serials)?;
+        }
         for serial in &serials {
             change_token(cx, serial, |token| token.active = self.active);
         }
@@ -186,12 +206,24 @@ impl Request for Assign {
             cx.audit.success = true;
             return Ok(0);
         }
-        let owner = new_owner(identify(cx, &self.user)?)?;
+        let user = identify(cx, &self.user)?;
+        require_tokens(cx, &admin::ASSIGN, &named(&self.serials))?;
+        if user != Identified::NoUser {
+            require_user(cx, &admin::ASSIGN, &self.user, &user)?;
+        }
+        let owner = new_owner(user)?;
         let serials = existing(cx, &self.serials)?;
         note_tokens(cx, &serials);
         let realms = owner.as_ref().map(|user| realms_of(cx, &user.owner)).unwrap_or_default();
+        let place = Place::of(cx, owner.as_ref(), &self.user);
+        limit_assigned(cx, &place, &serials, &realms)?;
         for serial in &serials {
-            let pin = self.pin.as_ref().map(|pin| hashed_pin(cx, pin)).transpose()?;
+            let given = random_pin(cx, &place)?.or_else(|| self.pin.clone());
+            let stored_as = StoredAs { reversible: false, realms: &realms };
+            let pin = match given {
+                Some(pin) => Some(stored_pin(cx, &place, serial, &pin, stored_as)?),
+                None => None,
+            };
             change_token(cx, serial, |token| {
                 token.owner = owner.as_ref().map(|user| user.owner.clone());
                 token.realms.clone_from(&realms);
@@ -202,6 +234,43 @@ impl Request for Assign {
         cx.audit.success = true;
         Ok(u32::try_from(serials.len()).unwrap_or(u32::MAX))
     }
+}
+
+/// Limits of the new owner and of the realms the tokens come into.
+fn limit_assigned(
+    cx: &mut Context<'_>,
+    place: &Place,
+    serials: &[Serial],
+    realms: &[RealmName],
+) -> Result<(), Stop> {
+    let mut coming = BTreeMap::new();
+    let mut active = BTreeSet::new();
+    for serial in serials {
+        let Some(token) = cx.view.token(serial) else { continue };
+        coming.insert(serial.clone(), token.token_type);
+        if token.active {
+            active.insert(serial.clone());
+        }
+    }
+    limit_owned(cx, place, &coming)?;
+    limit_realms(cx, place, &active, realms)
+}
+
+/// Limits of the realms of tokens that are enabled; those that were enabled before are counted already.
+fn limit_enabled(cx: &mut Context<'_>, serials: &[Serial]) -> Result<(), Stop> {
+    let mut coming: BTreeMap<RealmName, BTreeSet<Serial>> = BTreeMap::new();
+    for serial in serials {
+        let Some(token) = cx.view.token(serial).filter(|token| !token.active) else { continue };
+        for realm in &token.realms {
+            coming.entry(realm.clone()).or_default().insert(serial.clone());
+        }
+    }
+    for (realm, tokens) in &coming {
+        let Some(token) = tokens.first().and_then(|serial| cx.view.token(serial)) else { continue };
+        let place = Place::of_token(cx, &token)?;
+        limit_realms(cx, &place, tokens, std::slice::from_ref(realm))?;
+    }
+    Ok(())
 }
 
 /// The user a token is given to; naming nobody takes it away, naming somebody unknown is refused (number 1112).
@@ -222,6 +291,7 @@ impl Request for Unassign {
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let serial = required(self.serial.as_deref(), "serial")?;
+        require_tokens(cx, &admin::UNASSIGN, &[Serial::from(serial)])?;
         existing_one(cx, serial)?;
         let serial = Serial::from(serial);
         note_tokens(cx, std::slice::from_ref(&serial));
@@ -247,12 +317,30 @@ impl Request for Reset {
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Count, Stop> {
-        let serials = self.selection.resolve(cx)?.serials;
+        let selected = self.selection.resolve(cx)?;
+        require_selection(cx, &admin::RESET, &self.selection, &selected)?;
+        let serials = selected.serials;
         for serial in &serials {
             clear_failures(cx, serial);
         }
         cx.audit.success = !serials.is_empty();
         Ok(self.selection.count(serials.len()))
+    }
+}
+
+/// The right that the device PIN of a token type needs; types without such a PIN are refused anyway.
+const fn device_pin_right(token_type: TokenType) -> Option<&'static Action<bool>> {
+    match token_type {
+        TokenType::Motp => Some(&admin::SET_MOTP_PIN),
+        TokenType::Ocra2 => Some(&admin::SET_OCRA_PIN),
+        TokenType::Hmac
+        | TokenType::Totp
+        | TokenType::Pw
+        | TokenType::Spass
+        | TokenType::Dpw
+        | TokenType::Yubikey
+        | TokenType::Forward
+        | TokenType::Yubico => None,
     }
 }
 
@@ -262,8 +350,11 @@ impl Request for SetPin {
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let serial = required(self.serial.as_deref(), "serial")?;
         let user_pin = self.user_pin.as_ref().ok_or(Refusal::MissingParameter("userpin"))?;
-        let mut token = existing_one(cx, serial)?;
         let serial = Serial::from(serial);
+        if let Some(action) = cx.view.token(&serial).and_then(|token| device_pin_right(token.token_type)) {
+            require_tokens(cx, action, std::slice::from_ref(&serial))?;
+        }
+        let mut token = existing_one(cx, serial.as_str())?;
         note_tokens(cx, std::slice::from_ref(&serial));
         if !token.token_type.rules().has_device_pin() {
             let token_type = token.token_type.name();

@@ -5,12 +5,14 @@
 //! decided at the end, in [`outcome`].
 
 mod outcome;
+mod preference;
 pub(crate) mod target;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::challenge::{self, Found, ToChallenge};
+use super::exceed::retire;
 use super::limits::{Obstacle, Occasion, UsageLimits, find_obstacle};
 use super::pin::{OtpPinMode, PinCheck, Split, otp_pin_mode};
 use super::user::KnownUser;
@@ -28,6 +30,7 @@ use crate::token::{
 use crate::user::Serial;
 
 pub(super) use outcome::detail;
+use preference::Preference;
 use target::Target;
 
 /// What is to be checked.
@@ -48,12 +51,6 @@ pub(super) struct Login<'a> {
 /// Whether a request says what a challenge is to be about.
 fn has_input(options: &BTreeMap<String, String>) -> bool {
     options.contains_key("data") || options.contains_key("challenge")
-}
-
-/// Whether tokens of a type that can do both are challenged rather than asked for PIN and OTP together: the one place
-/// that knows. So far only the login of the self-service does.
-fn prefers_challenges(cx: &Context<'_>) -> bool {
-    cx.facts.caller.action == "userservice/login"
 }
 
 /// Where a token ended up.
@@ -115,8 +112,8 @@ pub(super) fn check_tokens(
     let mut round = Round {
         login,
         prepend_pin: configuration.settings.prepends_pin(),
-        prefers_challenges: prefers_challenges(cx),
-        pins: PinCheck::new(otp_pin_mode(cx, login.user), login.user),
+        preference: Preference::of_login(cx, login.user, serials)?,
+        pins: PinCheck::new(otp_pin_mode(cx, login.user, serials)?, login.user),
         stamp: last_access::stamp(&configuration.settings, cx.facts.now),
         configuration,
         candidates: Vec::with_capacity(serials.len()),
@@ -160,7 +157,7 @@ struct Round<'a> {
     login: Login<'a>,
     configuration: Arc<Configuration>,
     prepend_pin: bool,
-    prefers_challenges: bool,
+    preference: Preference,
     pins: PinCheck<'a>,
     stamp: Option<UnixMillis>,
     candidates: Vec<Candidate>,
@@ -181,7 +178,11 @@ impl<'a> Round<'a> {
         let limits = match find_obstacle(&token, &usage, occasion) {
             Ok(None) => UsageLimits::of(&token.info),
             Ok(Some(obstacle)) => {
-                self.skip(cx, serial, usage, obstacle);
+                if !retire(cx, self.login.user, serial, &token, obstacle)? {
+                    self.skip(cx, serial, usage, obstacle);
+                } else {
+                    self.skipped = obstacle.text().or(self.skipped);
+                }
                 return Ok(());
             }
             Err(fault) => Err(fault),
@@ -221,7 +222,7 @@ impl<'a> Round<'a> {
     fn place(&mut self, cx: &mut Context<'_>, subject: &mut Subject<'_>) -> Result<Place, Trouble> {
         let place = match subject.rules().modes() {
             Modes::Authenticate => return self.authenticate(cx, subject),
-            Modes::Both if !self.prefers_challenges && !self.names_challenge(cx, subject) => {
+            Modes::Both if !self.is_preferred(subject) && !self.names_challenge(cx, subject) => {
                 return self.authenticate(cx, subject);
             }
             Modes::Both if self.login.transaction.is_some() => return self.respond(cx, subject),
@@ -233,6 +234,11 @@ impl<'a> Round<'a> {
             && (subject.is_challenged_by_pin() || has_input(self.login.options))
             && self.is_pin(cx, subject)?;
         Ok(if asks { Place::Challenged } else { place })
+    }
+
+    /// Whether the token is to be challenged. A forward token is if its own type is or that of its target.
+    fn is_preferred(&self, subject: &Subject<'_>) -> bool {
+        [subject.token, subject.otp_token()].iter().any(|token| self.preference.includes(token.token_type))
     }
 
     /// Whether the request names a transaction in which this token was challenged. A client that sends along the state of

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use super::enroll::{Init, SeedSource, store};
+use super::enrollment::Place;
 use super::lifecycle::{change_token, clear_failures};
+use super::rights::require_tokens;
 use super::selection::note_tokens;
 use super::user::{Found, user_by_id};
 use super::{Context, Request};
 use crate::calendar::{DateTime, format_validity};
 use crate::decision::{Refusal, Stop};
+use crate::policy::catalogue::admin;
+use crate::policy::catalogue::enrollment::{LOST_TOKEN_PW_CONTENTS, LOST_TOKEN_PW_LEN, LOST_TOKEN_VALID};
+use crate::policy::value::IntOrDuration;
 use crate::random_text;
 use crate::record::{InfoValue, Pin, TokenType, TokenV1};
 use crate::secret::{Purpose, SecretText};
 use crate::serial;
-use crate::settings::parse_duration;
 use crate::time::UnixMillis;
 use crate::user::{Serial, UserEntry};
 
@@ -45,21 +49,30 @@ pub struct Replacement {
     pub copies_pin: bool,
 }
 
-/// What an administrator may configure about replacements.
+/// What policies lay down about replacements.
 struct Rules {
     /// Characters of the password.
     length: u32,
     /// Letters that select its alphabet.
-    contents: &'static str,
-    /// How long it is good: days, or a duration; nothing stands for ten days.
-    valid: &'static str,
+    contents: Box<str>,
+    /// How long it is good: days or seconds.
+    valid: IntOrDuration,
 }
 
-/// The one place that knows the rules; without policies they are the defaults.
-const fn rules() -> Rules {
-    Rules { length: 10, contents: "", valid: "" }
+/// The rules for the owner of a lost token, in its realms (reference policies 6.3). A number that makes no sense is as
+/// good as none.
+fn rules(cx: &mut Context<'_>, lost: &TokenV1) -> Result<Rules, Stop> {
+    let place = Place::of_token(cx, lost)?;
+    let length = place.first(cx, &LOST_TOKEN_PW_LEN)?.and_then(|length| u32::try_from(length).ok());
+    Ok(Rules {
+        length: length.filter(|length| *length > 0).unwrap_or(LENGTH_DEFAULT),
+        contents: place.first(cx, &LOST_TOKEN_PW_CONTENTS)?.unwrap_or_default(),
+        // A negative number of days stands for the default.
+        valid: place.first(cx, &LOST_TOKEN_VALID)?.unwrap_or(IntOrDuration::Int(-1)),
+    })
 }
 
+const LENGTH_DEFAULT: u32 = 10;
 const DAYS_DEFAULT: u64 = 10;
 const DAY: u64 = 86_400;
 
@@ -69,18 +82,18 @@ impl Request for LostToken {
     fn decide(&self, cx: &mut Context<'_>) -> Result<Replacement, Stop> {
         let wanted = self.serial.as_deref().filter(|serial| !serial.is_empty());
         let lost_serial = Serial::from(wanted.ok_or(Refusal::Other("the serial is missing".to_owned()))?);
+        require_tokens(cx, &admin::LOST_TOKEN, std::slice::from_ref(&lost_serial))?;
         let lost =
             cx.view.token(&lost_serial).ok_or_else(|| Refusal::UnknownSerial(lost_serial.to_string()))?;
         note_tokens(cx, std::slice::from_ref(&lost_serial));
         let owner = owner_of(cx, &lost, &lost_serial)?;
         self.check_kind(&owner)?;
 
-        let Rules { length, contents, valid } = rules();
-        let password = random_text::make(&mut cx.random, length, &random_text::alphabet(contents));
+        let Rules { length, contents, valid } = rules(cx, &lost)?;
+        let password = random_text::make(&mut cx.random, length, &random_text::alphabet(&contents));
         let serial = serial::parse(&format!("lost{lost_serial}"))?;
-        let end = end_of(valid, cx.facts.now).ok_or_else(|| {
-            Refusal::Other("lostTokenValid is neither a number of days nor a duration".to_owned())
-        })?;
+        let end = end_of(valid, cx.facts.now)
+            .ok_or_else(|| Refusal::Other("lostTokenValid is more days than there are".to_owned()))?;
         let end_date = format_validity(end);
         let copies_pin = lost.token_type != TokenType::Spass;
         let pin = if copies_pin { Some(copy_pin(cx, &lost_serial, &lost, &serial)?) } else { None };
@@ -157,7 +170,7 @@ fn replace(
     };
     let configuration = cx.view.configuration();
     let mut draft = init.draft(cx, TokenType::Pw, serial, &configuration.settings)?;
-    init.set_common(cx, serial, &mut draft.token)?;
+    init.set_common(&mut draft.token)?;
     TokenType::Pw.rules().enroll(cx, &init, &mut draft)?;
     draft.token.owner.clone_from(&lost.owner);
     draft.token.realms.clone_from(&lost.realms);
@@ -167,13 +180,13 @@ fn replace(
     Ok(())
 }
 
-/// The last minute: a number of days ends before midnight, a duration when it is over.
-fn end_of(valid: &str, now: UnixMillis) -> Option<UnixMillis> {
-    let days = match valid.trim() {
-        "" | "-1" => Some(DAYS_DEFAULT),
-        number => number.parse::<u64>().ok(),
+/// The last minute: a number of days ends before midnight, a duration when it is over. A negative number stands for the
+/// default.
+fn end_of(valid: IntOrDuration, now: UnixMillis) -> Option<UnixMillis> {
+    let days = match valid {
+        IntOrDuration::Seconds(seconds) => return Some(now.plus_seconds(seconds)),
+        IntOrDuration::Int(days) => u64::try_from(days).unwrap_or(DAYS_DEFAULT),
     };
-    let Some(days) = days else { return Some(now.plus_seconds(parse_duration(valid)?)) };
     let day = DateTime::of(now.plus_seconds(days.checked_mul(DAY)?));
     DateTime { hour: 23, minute: 59, second: 0, ..day }.instant()
 }
@@ -187,13 +200,11 @@ mod tests {
     fn end_is_a_day_or_a_moment() {
         let now = UnixMillis::from_seconds(1_795_317_000);
         let end = |valid| end_of(valid, now).map(format_validity);
-        assert_eq!(end("").as_deref(), Some("02/12/26 23:59"));
-        assert_eq!(end("-1").as_deref(), Some("02/12/26 23:59"));
-        assert_eq!(end("0").as_deref(), Some("22/11/26 23:59"));
-        assert_eq!(end("40").as_deref(), Some("01/01/27 23:59"));
-        assert_eq!(end("1d 2h").as_deref(), Some("23/11/26 05:10"));
-        assert_eq!(end("P2DT3H").as_deref(), Some("24/11/26 06:10"));
-        assert_eq!(end("soon"), None);
-        assert_eq!(end("18446744073709551615"), None);
+        let days = |days| end(IntOrDuration::Int(days));
+        assert_eq!(days(-1).as_deref(), Some("02/12/26 23:59"));
+        assert_eq!(days(0).as_deref(), Some("22/11/26 23:59"));
+        assert_eq!(days(40).as_deref(), Some("01/01/27 23:59"));
+        assert_eq!(days(i64::MAX), None);
+        assert_eq!(end(IntOrDuration::Seconds(26 * 3600)).as_deref(), Some("23/11/26 05:10"));
     }
 }

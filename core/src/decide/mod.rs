@@ -4,14 +4,21 @@
 //! a defect. One file per family of requests; the order in which rules take effect is the order of the calls in one
 //! function.
 
+pub mod authorize;
+mod autoassign;
 pub mod backup;
 pub mod bootstrap;
+pub mod callback;
 pub(crate) mod challenge;
 pub mod config;
 pub mod copy;
 mod directory;
 pub mod enroll;
+mod enrollment;
+mod exceed;
+mod fallback;
 pub mod find;
+mod forward;
 pub mod import;
 pub mod janitor;
 mod last_access;
@@ -23,11 +30,15 @@ pub mod maintenance;
 pub mod membership;
 pub mod once;
 pub mod pin;
+mod policies;
+pub mod policy;
 pub mod realm;
 pub mod rejected;
 pub mod resolver;
 pub mod restore;
 pub mod resync;
+pub mod rights;
+mod rollout;
 pub mod rotation;
 #[cfg(test)]
 mod sample;
@@ -42,6 +53,7 @@ pub mod validate;
 
 use std::sync::Arc;
 
+use self::rights::SystemRight;
 use crate::audit::AuditRowV1;
 use crate::configuration::Configuration;
 use crate::decision::{Decision, Defect, Effect, Step, Stop};
@@ -60,6 +72,10 @@ pub trait Request: Send + Sync {
     /// Whether the request lists records without recording each: the state must then be brought up to date by a read
     /// barrier before deciding.
     const LISTS: bool = false;
+
+    /// The right to the configuration an administrator needs for it. Rights in realms are checked by the requests
+    /// themselves.
+    const RIGHT: Option<SystemRight> = None;
 
     /// Requests with the same lane are decided one after the other on a node, so that they do not overtake each other.
     /// Purely an optimisation; `None` for requests that do not compete.
@@ -111,7 +127,12 @@ impl Context<'_> {
         let problem = match self.ask(question)? {
             Answer::Verdict(verdict) => return Ok(*verdict),
             Answer::Unavailable(problem) => problem.clone(),
-            Answer::User(_) | Answer::Users(_) | Answer::Loaded | Answer::Hash(_) | Answer::Yubico { .. } => {
+            Answer::User(_)
+            | Answer::Users(_)
+            | Answer::Loaded
+            | Answer::Hash(_)
+            | Answer::Yubico { .. }
+            | Answer::Remote(_) => {
                 return Err(Stop::Defect(Defect::Answer("yes or no")));
             }
         };
@@ -141,7 +162,8 @@ pub fn decide<R: Request>(
         rows: Vec::new(),
         effects: Vec::new(),
     };
-    let reply = match request.decide(&mut cx) {
+    let allowed = R::RIGHT.map_or(Ok(()), |right| rights::require_system(&mut cx, right));
+    let reply = match allowed.and_then(|()| request.decide(&mut cx)) {
         Ok(reply) => Ok(reply),
         Err(Stop::Ask(question)) => return Step::Ask(question),
         Err(Stop::Defect(defect)) => return Step::Defect(defect),

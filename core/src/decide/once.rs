@@ -171,6 +171,10 @@ fn remember(
             .map(|all| all.iter().map(|(name, length)| (name.as_str().into(), *length)).collect()),
         root,
         challenges: challenges?,
+        detail: match &verdict.detail {
+            Some(detail) => Some(serde_json::to_string(detail).ok()?.into()),
+            None => None,
+        },
     })
 }
 
@@ -211,12 +215,14 @@ fn recall(known: &ReplyV1) -> Verdict {
         auth_info: auth_info
             .map(|all| all.iter().map(|(name, length)| (name.to_string(), *length)).collect()),
         challenge,
+        detail: known.detail.as_deref().and_then(|text| serde_json::from_str(text).ok()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::authorize::LoginDetail;
     use crate::user::{Serial, TransactionId};
 
     fn check(user: &str, pass: Option<&str>, serial: Option<&str>) -> Check {
@@ -271,7 +277,8 @@ mod tests {
         };
         let auth_info = Some(vec![("pin_length".to_owned(), 4), ("otp_length".to_owned(), 6)]);
         for challenge in [None, Some(ChallengeReply::One(token("12"))), Some(several)] {
-            let verdict = Verdict { accepted: false, auth_info: auth_info.clone(), challenge };
+            let detail = Some(LoginDetail::Failure("wrong otp value".to_owned()));
+            let verdict = Verdict { accepted: false, auth_info: auth_info.clone(), challenge, detail };
             let hash = crate::secret::PinHash { key: crate::secret::KeyId(1), salt: [0; 16], mac: [0; 32] };
             let kept = remember(&verdict, hash, crate::time::UnixMillis(1)).unwrap();
             assert_eq!(recall(&kept), verdict);

@@ -1,12 +1,16 @@
 //! Splitting what was submitted into PIN and OTP, and checking the PIN (reference tokens 5).
 
 use super::Context;
+use super::policies::{Who, value};
 use super::user::{KnownUser, resolver_ref};
-use crate::decision::Stop;
+use crate::decision::{Refusal, Stop};
 use crate::facts::Question;
+use crate::policy::catalogue::authentication::OTPPIN;
+use crate::policy::items::Written;
+use crate::policy::value::{ActionValue, Kind};
 use crate::record::{Pin, TokenV1};
 use crate::secret::{Purpose, SealError, Sealed, SecretText, equal};
-use crate::user::Serial;
+use crate::user::{RealmName, Serial};
 
 /// What stands in front of (or behind) the OTP (reference tokens 5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,16 +26,77 @@ pub enum OtpPinMode {
     IgnorePin,
 }
 
-/// The mode for a user: the one place that knows where it comes from.
-///
-/// The self-service calls have modes of their own, everything else the default.
-#[must_use]
-pub fn otp_pin_mode(cx: &Context<'_>, _user: Option<&KnownUser>) -> OtpPinMode {
-    match cx.facts.caller.action.as_str() {
-        "userservice/login" => OtpPinMode::Password,
-        "userservice/verify" => OtpPinMode::IgnorePin,
-        _ => OtpPinMode::TokenPin,
+impl ActionValue for OtpPinMode {
+    const KIND: Kind = Kind::Set;
+
+    /// A value that is not known stands for the token's PIN, as in the original.
+    fn read(written: &Written) -> Option<Self> {
+        let text = match written {
+            Written::On => "1",
+            Written::Off => "0",
+            Written::Text(text) => text.trim(),
+        };
+        Some(match text {
+            "1" | "password" => Self::Password,
+            "2" | "only_otp" => Self::OnlyOtp,
+            "3" | "ignore_pin" => Self::IgnorePin,
+            _ => Self::TokenPin,
+        })
     }
+}
+
+/// The mode for a user, or for tokens that are checked without one: the one place that knows where it comes from.
+///
+/// The self-service calls have modes of their own, everything else follows the policy of the user's realm, or of the
+/// tokens' one realm, or of the default realm (reference policies 3.5).
+///
+/// # Errors
+/// To ask a user store; a refusal if a token that nobody owns is in several realms.
+pub fn otp_pin_mode(
+    cx: &mut Context<'_>,
+    user: Option<&KnownUser>,
+    serials: &[Serial],
+) -> Result<OtpPinMode, Stop> {
+    match cx.facts.caller.action.as_str() {
+        "userservice/login" => return Ok(OtpPinMode::Password),
+        "userservice/verify" => return Ok(OtpPinMode::IgnorePin),
+        _ => {}
+    }
+    if let Some(user) = user {
+        return Ok(value(cx, &OTPPIN, Who::user(user))?.unwrap_or_default());
+    }
+    for serial in serials {
+        let Some(token) = cx.view.token(serial) else { continue };
+        if token.owner.is_none() && token.realms.len() > 1 {
+            let text = format!("token {serial} is in several realms, but one dedicated realm is required");
+            return Err(Refusal::Other(text).into());
+        }
+    }
+    let mut modes = Vec::new();
+    for realm in &realms_concerned(cx, serials) {
+        modes.push(value(cx, &OTPPIN, Who::realm(realm))?.unwrap_or_default());
+    }
+    match modes.split_first() {
+        Some((mode, others)) if others.iter().all(|other| other == mode) => Ok(*mode),
+        None => Ok(OtpPinMode::default()),
+        Some(_) => {
+            Err(Refusal::Other("the token's realms have different policies for the PIN".to_owned()).into())
+        }
+    }
+}
+
+/// The realms whose policies count for tokens that are checked without a user: the tokens', or else the default realm.
+pub(super) fn realms_concerned(cx: &mut Context<'_>, serials: &[Serial]) -> Vec<RealmName> {
+    let mut realms: Vec<RealmName> = Vec::new();
+    for serial in serials {
+        let Some(token) = cx.view.token(serial) else { continue };
+        let new = token.realms.iter().filter(|realm| !realms.contains(realm)).cloned().collect::<Vec<_>>();
+        realms.extend(new);
+    }
+    if realms.is_empty() {
+        realms.extend(cx.view.configuration().settings.default_realm());
+    }
+    realms
 }
 
 /// What was submitted, split.
@@ -183,10 +248,11 @@ impl<'a> PinCheck<'a> {
         match self.mode {
             OtpPinMode::TokenPin => Ok(is_token_pin(cx, serial, token, pin)?),
             OtpPinMode::Password => self.is_password(cx, pin),
-            OtpPinMode::OnlyOtp => Ok(pin.is_empty()),
-            OtpPinMode::IgnorePin if token.token_type.rules().always_checks_pin() => {
+            // Without this a token whose PIN is all there is would let in everybody (D25).
+            OtpPinMode::OnlyOtp | OtpPinMode::IgnorePin if token.token_type.rules().always_checks_pin() => {
                 Ok(is_token_pin(cx, serial, token, pin)?)
             }
+            OtpPinMode::OnlyOtp => Ok(pin.is_empty()),
             OtpPinMode::IgnorePin => Ok(true),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::config::{remove_setting, set_plain, stamp};
 use super::lifecycle::{change_token, required};
 use super::resolver::{is_local_admins, load, name_of, parse_spec, spec};
+use super::rights::SystemRight;
 use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decision::{Refusal, Stop};
@@ -87,6 +88,7 @@ fn fitting_or_all(all: Vec<RealmView>, fits: impl Fn(&RealmView) -> bool) -> Vec
 
 impl Request for GetRealms {
     type Reply = Vec<RealmView>;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Read);
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<RealmView>, Stop> {
@@ -99,6 +101,7 @@ impl Request for GetRealms {
 
 impl Request for GetDefaultRealm {
     type Reply = Vec<RealmView>;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Read);
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<RealmView>, Stop> {
@@ -110,6 +113,7 @@ impl Request for GetDefaultRealm {
 
 impl Request for SetRealm {
     type Reply = ();
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let name = required(self.realm.as_deref(), "realm")?;
@@ -174,6 +178,7 @@ fn refuse_lock_out(cx: &Context<'_>, name: &RealmName, resolvers: &[ResolverSpec
 impl Request for DelRealm {
     /// Whether it existed.
     type Reply = bool;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let name = RealmName::folded(required(self.realm.as_deref(), "realm")?);
@@ -202,6 +207,7 @@ impl Request for DelRealm {
 impl Request for SetDefaultRealm {
     /// Whether there is a default realm now.
     type Reply = bool;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let name = RealmName::folded(self.realm.as_deref().unwrap_or_default());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::config::stamp;
 use super::lifecycle::{change_token, required};
+use super::rights::SystemRight;
 use super::{Context, Request};
 use crate::decision::{Defect, Refusal, Stop};
 use crate::facts::{Answer, Question, ResolverRef};
@@ -176,6 +177,7 @@ pub(super) fn shown(parameter: &Parameter) -> String {
 
 impl Request for GetResolvers {
     type Reply = Vec<ResolverView>;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Read);
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<ResolverView>, Stop> {
@@ -188,6 +190,7 @@ impl Request for GetResolvers {
 impl Request for GetResolver {
     /// `None` for an unknown name, which is not an error.
     type Reply = Option<ResolverView>;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Read);
     const LISTS: bool = true;
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Option<ResolverView>, Stop> {
@@ -208,6 +211,7 @@ impl Request for GetResolver {
 impl Request for DelResolver {
     /// Whether it existed.
     type Reply = bool;
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let name = required(self.resolver.as_deref(), "resolver")?;
@@ -238,6 +242,7 @@ impl Request for DelResolver {
 
 impl Request for SetResolver {
     type Reply = ();
+    const RIGHT: Option<SystemRight> = Some(SystemRight::Write);
     /// A rename rewrites the tokens it finds.
     const LISTS: bool = true;
 
@@ -342,9 +347,12 @@ pub(super) fn load(cx: &Context<'_>, resolver: ResolverRef) -> Result<(), Stop> 
         Answer::Unavailable(problem) => {
             Err(Refusal::Other(format!("unable to instantiate the resolver {name}: {problem}")).into())
         }
-        Answer::User(_) | Answer::Users(_) | Answer::Verdict(_) | Answer::Hash(_) | Answer::Yubico { .. } => {
-            Err(Stop::Defect(Defect::Answer("whether a resolver can be used")))
-        }
+        Answer::User(_)
+        | Answer::Users(_)
+        | Answer::Verdict(_)
+        | Answer::Hash(_)
+        | Answer::Yubico { .. }
+        | Answer::Remote(_) => Err(Stop::Defect(Defect::Answer("whether a resolver can be used"))),
     }
 }
 

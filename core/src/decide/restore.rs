@@ -86,7 +86,8 @@ const fn survives(key: &Key) -> bool {
         | Key::Setting(_)
         | Key::Admin(_)
         | Key::ClusterSecret(_)
-        | Key::FormatLevel => true,
+        | Key::FormatLevel
+        | Key::Policy(_) => true,
         // The new cluster has nodes and an audit trail of its own.
         Key::Challenge(_) | Key::Revocation(_) | Key::Reply(_) | Key::Nodes | Key::HistoryAnchor => false,
     }

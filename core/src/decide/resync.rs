@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::challenge;
 use super::limits::is_locked;
+use super::rights::require_selection;
 use super::selection::Selection;
 use super::validate::lane;
 use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decision::Stop;
+use crate::policy::catalogue::admin;
 use crate::record::TokenV1;
 use crate::secret::{SealError, SecretText};
 use crate::token::{Attempt, OtpPair, TokenFault};
@@ -39,6 +41,7 @@ impl Request for Resync {
     fn decide(&self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let configuration = cx.view.configuration();
         let selected = self.selection.resolve(cx)?;
+        require_selection(cx, &admin::RESYNC, &self.selection, &selected)?;
         let mut in_step = false;
         for serial in selected.serials.iter().collect::<BTreeSet<_>>() {
             match self.resync(cx, &configuration, serial) {

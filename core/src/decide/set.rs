@@ -1,10 +1,13 @@
 //! `admin/set`: changes single properties of tokens (reference http-api 10.6, tokens 12.2).
 
-use super::lifecycle::{change_token, hashed_pin};
+use super::enrollment::{Place, StoredAs, random_pin, stored_pin};
+use super::lifecycle::change_token;
+use super::rights::require_selection;
 use super::selection::Selection;
 use super::{Context, Request};
 use crate::calendar::parse_validity;
 use crate::decision::{Refusal, Stop};
+use crate::policy::catalogue::{Action, admin};
 use crate::record::{InfoValue, TokenV1, UsageV1};
 use crate::secret::SecretText;
 use crate::user::Serial;
@@ -203,7 +206,11 @@ impl Request for Set {
         }
         let mut changes: Vec<&Change> = self.changes.iter().collect();
         changes.sort_by_key(|change| change.position());
-        let serials = self.selection.resolve(cx)?.serials;
+        let selected = self.selection.resolve(cx)?;
+        for action in self.rights() {
+            require_selection(cx, action, &self.selection, &selected)?;
+        }
+        let serials = selected.serials;
         let mut done = Vec::with_capacity(changes.len());
         for change in changes {
             if let Change::TimeStep(seconds) = change {
@@ -227,6 +234,27 @@ const USAGE: &str = "pin, MaxFailCount, SyncWindow, description, CounterWindow, 
                      validityPeriodEnd, phone";
 
 impl Set {
+    /// The rights the changes need; most properties need none (reference policies 6.5).
+    fn rights(&self) -> Vec<&'static Action<bool>> {
+        let guarded = |change: &Change| {
+            matches!(
+                change,
+                Change::MaxFailCount(_)
+                    | Change::SyncWindow(_)
+                    | Change::CounterWindow(_)
+                    | Change::OtpLen(_)
+            )
+        };
+        let mut rights = Vec::new();
+        if self.changes.iter().any(|change| matches!(change, Change::Pin(_))) {
+            rights.push(&admin::SET_OTP_PIN);
+        }
+        if self.changes.iter().any(guarded) {
+            rights.push(&admin::SET);
+        }
+        rights
+    }
+
     /// The counter of a TOTP token counts time steps: it is converted so that no OTP becomes acceptable again.
     fn set_time_step(&self, cx: &mut Context<'_>, seconds: u32) -> Result<u32, Stop> {
         let wanted = self.selection.wanted_serial().unwrap_or_default();
@@ -253,7 +281,11 @@ impl Set {
 fn apply(cx: &mut Context<'_>, serial: &Serial, change: &Change) -> Result<(), Stop> {
     match change {
         Change::Pin(pin) => {
-            let pin = hashed_pin(cx, pin)?;
+            let Some(token) = cx.view.token(serial) else { return Ok(()) };
+            let place = Place::of_token(cx, &token)?;
+            let pin = random_pin(cx, &place)?.unwrap_or_else(|| pin.clone());
+            let stored_as = StoredAs { reversible: false, realms: &token.realms };
+            let pin = stored_pin(cx, &place, serial, &pin, stored_as)?;
             change_token(cx, serial, |token| token.pin = pin);
         }
         Change::TimeShift(seconds) => change_usage(cx, serial, |usage| usage.time_shift = *seconds),

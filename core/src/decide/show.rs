@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::resolver::resolver_id;
+use super::rights::granted;
 use super::selection::matches_pattern;
 use super::user::UserParams;
 use super::{Context, Request};
@@ -173,6 +174,11 @@ impl Request for Show {
         cx.note(&format!("realm: {}, filter: {}", realm.unwrap_or("*"), text.unwrap_or_default()));
         let owners = Owners::parse(cx, &self.user)?;
         let mut found = self.candidates(cx, &Realms::parse(realm), &Text::parse(text), &owners);
+        let granted = granted(cx, &[])?;
+        if granted.is_nothing() {
+            return Err(Refusal::NotAllowed("you do not have any right in scope admin".to_owned()).into());
+        }
+        found.retain(|candidate| granted.has_token(&candidate.token));
         owners.narrow(cx, &mut found)?;
         sort(cx, &mut found, sort_by, self.descending);
         let page = self.page(cx, found.len())?;

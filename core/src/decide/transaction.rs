@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::authorize::Visitor;
 use super::challenge::{self, Found};
 use super::login::{Login, check_tokens, detail};
 use super::pin::{PinCheck, otp_pin_mode};
-use super::user::{Found as Lookup, Identified, UserParams, identify, user_by_id};
+use super::user::{Found as Lookup, Identified, UserParams, user_by_id};
 use super::validate::Verdict;
 use super::{Context, Request};
 use crate::algo::yubikey::{OTP_CHARS, decode_modhex};
@@ -40,7 +41,7 @@ pub enum TransactionVerdict {
     /// The tokens were checked.
     Checked {
         /// The verdict.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
         /// The token that matched, else the last one; and its type as clients know it.
         token: (Serial, &'static str),
         /// That token's fail counter afterwards.
@@ -75,7 +76,11 @@ impl Request for CheckTransaction {
         let serial = if verdict.accepted { Serial::from(&*cx.audit.serial) } else { last };
         let token_type = cx.view.token(&serial).map_or("", |token| token.token_type.stored_name());
         let fail_count = cx.view.usage(&serial).fail_count;
-        Ok(TransactionVerdict::Checked { verdict, token: (serial, token_type), fail_count })
+        Ok(TransactionVerdict::Checked {
+            verdict: Box::new(verdict),
+            token: (serial, token_type),
+            fail_count,
+        })
     }
 }
 
@@ -137,15 +142,17 @@ impl Request for CheckStatus {
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<ChallengeStatus>, Stop> {
         let wanted = required(self.transaction_id.as_deref(), "transactionid")?;
         let pin = self.pass.as_ref().ok_or(Refusal::MissingParameter("pass"))?;
-        let identified = identify(cx, &self.user)?;
-        let user = match &identified {
+        let visitor = Visitor::find(cx, &self.user)?;
+        let user = match &visitor.identified {
             Identified::NoUser => None,
             Identified::Known(user) => Some(user),
             Identified::Unknown(_) | Identified::Ambiguous(_) => return Ok(Vec::new()),
         };
-        let mut pins = PinCheck::new(otp_pin_mode(cx, user), user);
+        let challenges = challenge::of_transaction(cx, wanted);
+        let serials: Vec<Serial> = challenges.iter().map(|found| found.record.serial.clone()).collect();
+        let mut pins = PinCheck::new(otp_pin_mode(cx, user, &serials)?, user);
         let mut shown = Vec::new();
-        for found in challenge::of_transaction(cx, wanted) {
+        for found in challenges {
             let serial = found.record.serial.clone();
             let Some(token) = cx.view.token(&serial) else { continue };
             let settings = &cx.view.configuration().settings;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use super::rights::require_user;
 use super::selection::matches_pattern;
-use super::user::{UserParams, search_users};
+use super::user::{Identified, UserParams, search_users};
 use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decide::resolver::name_of;
 use crate::decision::Stop;
 use crate::facts::SearchTerm;
+use crate::policy::catalogue::admin;
 use crate::user::{RealmName, ResolverSpec, UserEntry};
 
 /// Lists users.
@@ -37,6 +39,7 @@ impl Request for UserList {
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Vec<ListedUser>, Stop> {
         let configuration = cx.view.configuration();
+        require_user(cx, &admin::USERLIST, &self.user, &Identified::NoUser)?;
         let mut listed = Vec::new();
         for spec in self.resolvers(cx, &configuration) {
             let users = search_users(cx, &spec, &self.terms)?.unwrap_or_default();

@@ -6,9 +6,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow::{Break, Continue};
 
+use super::authorize::{LoginDetail, Visitor, may_log_in, restrict_token, tell};
+use super::autoassign;
+use super::fallback;
+use super::forward::forwarded;
 use super::login::{Login, check_tokens, detail, trigger};
 use super::selection::matches_pattern;
-use super::user::{Identified, KnownUser, UserParams, identify, tokens_of};
+use super::user::{Identified, KnownUser, UserParams, tokens_of};
 use super::{Context, Request};
 use crate::decision::{Refusal, Stop};
 use crate::record::{IndexKey, Key, Record, TokenType};
@@ -62,6 +66,8 @@ pub struct Verdict {
     pub auth_info: Option<Vec<(String, u32)>>,
     /// The challenges that were triggered, if any; `accepted` is false then.
     pub challenge: Option<ChallengeReply>,
+    /// What policies let the client know besides.
+    pub detail: Option<LoginDetail>,
 }
 
 /// What the client is told about triggered challenges (reference tokens 7.3).
@@ -129,25 +135,45 @@ impl Request for Check {
     }
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Verdict, Stop> {
-        let user = match identify(cx, &self.user)? {
+        let visitor = Visitor::find(cx, &self.user)?;
+        let mut verdict = Verdict::default();
+        if may_log_in(cx, &visitor)? {
+            verdict = self.check(cx, &visitor.identified)?;
+            verdict = restrict_token(cx, &visitor, verdict)?;
+        }
+        tell(cx, &visitor, verdict)
+    }
+}
+
+impl Check {
+    fn check(&self, cx: &mut Context<'_>, identified: &Identified) -> Result<Verdict, Stop> {
+        let user = match identified {
             Identified::NoUser => None,
             Identified::Known(user) => Some(user),
             Identified::Unknown(_) => return Ok(without_user(cx)),
             Identified::Ambiguous(user) => {
-                cx.note(&Refusal::AmbiguousUser(user.login).to_string());
+                cx.note(&Refusal::AmbiguousUser(user.login.clone()).to_string());
                 return Ok(Verdict::default());
             }
         };
-        let serials = self.tokens(cx, user.as_ref())?;
+        if let Some(user) = user {
+            if let Some(verdict) = forwarded(cx, user, self)? {
+                return Ok(verdict);
+            }
+            if let Some(verdict) = autoassign::by_otp(cx, user, self)? {
+                return Ok(verdict);
+            }
+        }
+        let serials = self.tokens(cx, user)?;
         if serials.is_empty() {
-            return self.without_tokens(cx, user.as_ref());
+            return self.without_tokens(cx, user);
         }
         let Some(submitted) = &self.pass else {
             cx.note(&Refusal::MissingParameter("pass").to_string());
             return Ok(Verdict::default());
         };
         let login = Login {
-            user: user.as_ref(),
+            user,
             submitted,
             auth_info: self.auth_info,
             transaction: self.transaction_id.as_deref(),
@@ -155,9 +181,7 @@ impl Request for Check {
         };
         check_tokens(cx, login, &serials)
     }
-}
 
-impl Check {
     /// The tokens to be checked: the one named, else the user's.
     fn tokens(&self, cx: &mut Context<'_>, user: Option<&KnownUser>) -> Result<Vec<Serial>, Stop> {
         let mut serials = match (sent(self.serial.as_deref()), user) {
@@ -172,17 +196,20 @@ impl Check {
     /// Only the lack of any token makes a user one without token: narrowing the request down to a token that does not
     /// exist must not let the owner of others in by `PassOnUserNoToken`.
     fn without_tokens(&self, cx: &mut Context<'_>, user: Option<&KnownUser>) -> Result<Verdict, Stop> {
-        let has_none = match user {
-            Some(user) => tokens_of(cx, user)?.is_empty(),
-            None => sent(self.serial.as_deref()).is_none(),
-        };
-        if has_none && cx.view.configuration().settings.passes_users_without_token() {
+        if let Some(user) = user
+            && !owns_tokens(cx, user)
+        {
+            return fallback::without_tokens(cx, user, self);
+        }
+        let names_nothing = user.is_none() && sent(self.serial.as_deref()).is_none();
+        if names_nothing && cx.view.configuration().settings.passes_users_without_token() {
             return Ok(passed(cx, "authenticated by PassOnUserNoToken"));
         }
-        detail(
-            cx,
-            if has_none && user.is_some() { "User has no tokens assigned" } else { "no token found!" },
-        );
+        let usable = match user {
+            Some(user) => !tokens_of(cx, user)?.is_empty(),
+            None => true,
+        };
+        detail(cx, if usable { "no token found!" } else { "User has no tokens assigned" });
         Ok(Verdict::default())
     }
 }
@@ -195,9 +222,17 @@ impl Request for CheckSerial {
     }
 
     fn decide(&self, cx: &mut Context<'_>) -> Result<Verdict, Stop> {
+        let visitor = Visitor::find(cx, &self.user)?;
+        let verdict = self.check(cx, &visitor.identified)?;
+        tell(cx, &visitor, verdict)
+    }
+}
+
+impl CheckSerial {
+    fn check(&self, cx: &mut Context<'_>, identified: &Identified) -> Result<Verdict, Stop> {
         let mut serials = match sent(self.serial.as_deref()) {
             Some(serial) => by_serial(cx, serial),
-            None => vec![self.only_token(cx)?],
+            None => vec![only_token(cx, identified)?],
         };
         keep_type(cx, &mut serials, self.token_type.as_deref());
         let Some(submitted) = &self.pass else { return trigger(cx, &serials, &self.options) };
@@ -218,22 +253,31 @@ impl Request for CheckSerial {
     }
 }
 
-impl CheckSerial {
-    /// The single token of the user.
-    fn only_token(&self, cx: &mut Context<'_>) -> Result<Serial, Stop> {
-        let user = match identify(cx, &self.user)? {
-            Identified::Known(user) => user,
-            Identified::NoUser => return Err(Refusal::NoSelection.into()),
-            Identified::Unknown(user) => return Err(Refusal::UnknownUser(user.login).into()),
-            Identified::Ambiguous(user) => return Err(Refusal::AmbiguousUser(user.login).into()),
-        };
-        let mut serials = tokens_of(cx, &user)?.into_iter();
-        match (serials.next(), serials.next()) {
-            (Some(serial), None) => Ok(serial),
-            (Some(_), Some(_)) => Err(Refusal::AmbiguousSerial(user.login).into()),
-            (None, _) => Err(Refusal::Other(format!("user {} has no tokens", user.login)).into()),
-        }
+/// The single token of the user.
+fn only_token(cx: &mut Context<'_>, identified: &Identified) -> Result<Serial, Stop> {
+    let user = match identified {
+        Identified::Known(user) => user,
+        Identified::NoUser => return Err(Refusal::NoSelection.into()),
+        Identified::Unknown(user) => return Err(Refusal::UnknownUser(user.login.clone()).into()),
+        Identified::Ambiguous(user) => return Err(Refusal::AmbiguousUser(user.login.clone()).into()),
+    };
+    let mut serials = tokens_of(cx, user)?.into_iter();
+    match (serials.next(), serials.next()) {
+        (Some(serial), None) => Ok(serial),
+        (Some(_), Some(_)) => Err(Refusal::AmbiguousSerial(user.login.clone()).into()),
+        (None, _) => Err(Refusal::Other(format!("user {} has no tokens", user.login)).into()),
     }
+}
+
+/// Whether a user owns any token, of whatever state and realm: only one without any may be let in by the rules for
+/// users without token (reference policies 11.0).
+pub(super) fn owns_tokens(cx: &mut Context<'_>, user: &KnownUser) -> bool {
+    let owners = std::iter::once(&user.owner).chain(&user.also);
+    let mut owns = false;
+    for owner in owners {
+        owns |= !cx.view.index(&IndexKey::TokensOfOwner(owner.clone())).is_empty();
+    }
+    owns
 }
 
 /// Requests of the same user, or about the same token, share a lane.
@@ -258,7 +302,7 @@ fn without_user(cx: &mut Context<'_>) -> Verdict {
     Verdict::default()
 }
 
-fn passed(cx: &mut Context<'_>, rule: &str) -> Verdict {
+pub(super) fn passed(cx: &mut Context<'_>, rule: &str) -> Verdict {
     detail(cx, rule);
     cx.audit.success = true;
     Verdict { accepted: true, ..Verdict::default() }

@@ -54,6 +54,8 @@ pub struct ReplyV1 {
     pub root: Option<TransactionId>,
     /// The tokens that were challenged.
     pub challenges: Vec<ChallengedV1>,
+    /// What policies let the client know besides, as JSON text.
+    pub detail: Option<Box<str>>,
 }
 
 /// What a client was told about one challenged token.

@@ -8,6 +8,7 @@ mod challenge;
 mod cluster;
 mod configuration;
 mod node;
+mod policy;
 mod sealed;
 mod token;
 
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::time::UnixMillis;
-use crate::user::{AdminLogin, Owner, RealmName, ResolverName, Serial, SettingKey, TransactionId};
+use crate::user::{
+    AdminLogin, Owner, PolicyName, RealmName, ResolverName, Serial, SettingKey, TransactionId,
+};
 
 pub(crate) use challenge::root as transaction_root;
 pub use challenge::{ChallengeAttributeV1, ChallengeV1, ChallengedV1, ReplyV1, RevocationV1};
@@ -24,6 +27,7 @@ pub use configuration::{
     AdminV1, ClusterSecretV1, Parameter, RealmV1, ResolverKind, ResolverV1, SettingV1, SettingValue,
 };
 pub use node::{InvitationV1, NodeEntry, NodeMemberV1, NodesV1};
+pub use policy::PolicyV1;
 pub use sealed::Visit;
 pub use token::{AutoResync, HashAlgorithm, InfoValue, Pin, TokenInfo, TokenType, TokenV1, UsageV1};
 
@@ -56,6 +60,8 @@ pub enum Key {
     FormatLevel,
     /// The nodes of the cluster; there is one such record.
     Nodes,
+    /// A policy.
+    Policy(PolicyName),
 }
 
 /// A record. Cheap to clone: the contents are shared.
@@ -87,13 +93,15 @@ pub enum Record {
     FormatLevel(u32),
     /// Under [`Key::Nodes`].
     Nodes(Arc<NodesV1>),
+    /// Under [`Key::Policy`].
+    Policy(Arc<PolicyV1>),
 }
 
 /// A set of keys with a revision of its own, derived from the records, so that a decision notices when something
 /// *appears* that it would have looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IndexKey {
-    /// Settings, realms and resolvers: all that [`crate::configuration::Configuration`] is made of. Unlike the other
+    /// Settings, realms, resolvers and policies: all that [`crate::configuration::Configuration`] is made of. Unlike the other
     /// indexes its revision also changes when the *content* of a member does.
     Configuration,
     /// The tokens of one owner.
@@ -134,7 +142,9 @@ impl Record {
                 IndexKey::ChallengesOfToken(challenge.serial.clone()),
                 IndexKey::ChallengesOfTransaction(challenge::root(id)),
             ],
-            (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_), _) => vec![IndexKey::Configuration],
+            (Self::Realm(_) | Self::Resolver(_) | Self::Setting(_) | Self::Policy(_), _) => {
+                vec![IndexKey::Configuration]
+            }
             (Self::Admin(_), _) => vec![IndexKey::Admins],
             (
                 Self::Usage(_)
@@ -166,7 +176,8 @@ impl Record {
             | Self::ClusterSecret(_)
             | Self::Nodes(_)
             | Self::HistoryAnchor(_)
-            | Self::FormatLevel(_) => None,
+            | Self::FormatLevel(_)
+            | Self::Policy(_) => None,
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    AdminV1, ClusterSecretV1, Key, Parameter, Pin, Record, ResolverV1, SettingV1, SettingValue, TokenV1,
+    AdminV1, ClusterSecretV1, Key, Parameter, Pin, PolicyV1, Record, ResolverV1, SettingV1, SettingValue,
+    TokenV1,
 };
+use crate::policy::forward::{ForwardError, SEALED_IN, replace_sealed};
 use crate::secret::{PinHash, Purpose, Sealed};
 
 /// Is shown a sealed secret, what it is for and what it is bound to; says what takes its place, or leaves it.
@@ -35,6 +37,9 @@ impl Record {
                 let secret = visit(Purpose::Cluster, name, &secret.secret)?;
                 secret.map(|secret| Self::ClusterSecret(Arc::new(ClusterSecretV1 { secret })))
             }
+            (Self::Policy(policy), Key::Policy(_)) => {
+                policy_with(policy, visit)?.map(|new| Self::Policy(Arc::new(new)))
+            }
             // Nothing sealed, or a record that does not stand under a key of its kind, which no decision writes.
             (
                 Self::Token(_)
@@ -49,7 +54,8 @@ impl Record {
                 | Self::Reply(_)
                 | Self::HistoryAnchor(_)
                 | Self::FormatLevel(_)
-                | Self::Nodes(_),
+                | Self::Nodes(_)
+                | Self::Policy(_),
                 _,
             ) => None,
         })
@@ -80,7 +86,8 @@ impl Record {
             | Self::ClusterSecret(_)
             | Self::HistoryAnchor(_)
             | Self::FormatLevel(_)
-            | Self::Nodes(_) => None,
+            | Self::Nodes(_)
+            | Self::Policy(_) => None,
             // Its hash is made like that of a PIN, and is forgotten a minute later.
             Self::Reply(_) => None,
         }
@@ -125,6 +132,17 @@ fn setting_with<E>(setting: &SettingV1, name: &str, visit: Visit<'_, E>) -> Resu
     Ok(fresh.map(|fresh| SettingV1 { value: SettingValue::Secret(fresh), ..setting.clone() }))
 }
 
+/// The secrets of the servers that logins are forwarded to. An action that cannot be parsed, which no decision writes, has
+/// none.
+fn policy_with<E>(policy: &PolicyV1, visit: Visit<'_, E>) -> Result<Option<PolicyV1>, E> {
+    match replace_sealed(&policy.action, |sealed| visit(Purpose::Policy, SEALED_IN, sealed)) {
+        Ok(action) if action == *policy.action => Ok(None),
+        Ok(action) => Ok(Some(PolicyV1 { action: action.into(), ..policy.clone() })),
+        Err(ForwardError::Items(_)) => Ok(None),
+        Err(ForwardError::Seal(error)) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -137,6 +155,14 @@ mod tests {
 
     fn sealed(purpose: Purpose, identity: &str) -> Sealed {
         Keyring::new(KeyId(1), &[7; 32]).seal(purpose, identity, b"x", [1; 12]).unwrap()
+    }
+
+    /// A policy with the secrets of two servers.
+    fn policy() -> PolicyV1 {
+        let text = crate::policy::forward::write_sealed(&sealed(Purpose::Policy, SEALED_IN));
+        let url = format!("radius://a/?encsecret={}", text.replace(':', "%3A"));
+        let action = format!("otppin=1, forward_server={url} https://b/ {url}").into();
+        PolicyV1 { action, ..PolicyV1::default() }
     }
 
     fn everything() -> Vec<(Key, Record, usize)> {
@@ -170,6 +196,7 @@ mod tests {
             (Key::Setting("k".into()), Record::Setting(Arc::new(setting)), 1),
             (Key::Admin("root".into()), Record::Admin(Arc::new(admin)), 1),
             (Key::ClusterSecret("jwt".into()), Record::ClusterSecret(Arc::new(secret)), 1),
+            (Key::Policy("forward".into()), Record::Policy(Arc::new(policy())), 2),
             (Key::Usage("T1".into()), Record::Usage(Arc::default()), 0),
         ]
     }

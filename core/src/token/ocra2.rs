@@ -17,9 +17,11 @@ use super::{
 use crate::algo::hotp::WINDOW_MAX;
 use crate::algo::ocra::{Input, Suite, is_code, sign};
 use crate::decide::Context;
+use crate::decide::callback::{self, CallbackWish};
 use crate::decide::enroll::Init;
 use crate::decide::validate::Attribute;
 use crate::decision::{Refusal, Stop};
+use crate::policy::catalogue::authentication::QRTANURL;
 use crate::record::{AutoResync, InfoValue, TokenV1, UsageV1};
 use crate::seed;
 use crate::settings::Settings;
@@ -139,16 +141,20 @@ impl TokenRules for Ocra2 {
         }
         let challenge = question::make(&mut cx.random, &suite, option("challenge_type"), input)?;
         let key = open_key(cx, trigger.serial, trigger.token)?;
-        let url = signed(
-            &suite,
-            &key,
-            &form_url("req", &[("tr", trigger.transaction_id.as_str()), ("ch", &challenge), ("me", input)]),
-        );
+        let transaction = trigger.transaction_id.as_str();
+        let wish = CallbackWish::of(trigger.options);
+        let callback = callback::url(cx, &QRTANURL, &wish, (trigger.serial, trigger.token), transaction)?
+            .unwrap_or_default();
+        let mut parameters = vec![("tr", transaction), ("ch", challenge.as_str()), ("me", input)];
+        if !callback.is_empty() {
+            parameters.push(("u", callback.as_str()));
+        }
+        let url = signed(&suite, &key, &form_url("req", &parameters));
         Ok(Posed {
-            data: stored_question(trigger.serial, &challenge, input, session),
+            data: stored_question(trigger.serial, (&challenge, &callback), input, session),
             attributes: vec![
                 ("request", Attribute::Text(input.to_owned())),
-                ("url", Attribute::Text(String::new())),
+                ("url", Attribute::Text(callback)),
                 ("challenge", Attribute::Text(challenge)),
                 ("ocraurl", Attribute::Code(url.clone())),
             ],
@@ -240,9 +246,14 @@ fn stored_suite(token: &TokenV1) -> Result<Suite, TokenFault> {
     Suite::parse(text).map_err(|_| fault.into())
 }
 
-fn stored_question(serial: &Serial, challenge: &str, input: &str, session: &str) -> String {
+fn stored_question(
+    serial: &Serial,
+    (challenge, callback): (&str, &str),
+    input: &str,
+    session: &str,
+) -> String {
     let mut data = serde_json::json!({
-        "challenge": challenge, "serial": serial.as_str(), "input": input, "url": "",
+        "challenge": challenge, "serial": serial.as_str(), "input": input, "url": callback,
     });
     if let Some(members) = data.as_object_mut().filter(|_| !session.is_empty()) {
         members.insert("session".to_owned(), session.into());

@@ -16,6 +16,7 @@ mod import;
 mod import_batch;
 mod losttoken;
 mod oath;
+mod policies;
 mod property;
 mod property_import;
 mod property_types;

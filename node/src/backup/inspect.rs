@@ -144,6 +144,7 @@ const fn kind(key: &Key) -> &'static str {
         Key::HistoryAnchor => "audit trail anchors",
         Key::FormatLevel => "format levels",
         Key::Nodes => "lists of nodes",
+        Key::Policy(_) => "policies",
     }
 }
 

@@ -110,9 +110,13 @@ CHALLENGED = b"".join([
 ])
 REPLY = b"".join([
     PIN_HASH, u(1_795_293_060_000), flag(True), option(many([text("pin_length") + u(4), text("otp_length") + u(6)])),
-    option(text("77")), many([CHALLENGED]),
+    option(text("77")), many([CHALLENGED]), option(text('{"Failure":"x"}')),
 ])
-REFUSAL = PIN_HASH + u(5) + flag(False) + option(None) + option(None) + many([])
+REFUSAL = PIN_HASH + u(5) + flag(False) + option(None) + option(None) + many([]) + option(None)
+POLICY = b"".join([
+    text("True"), text("authentication"), text("otppin=1"), text("corp"), text("alice,"), text("10.0.0.0/8"),
+    text("* * * * * *;"),
+])
 AUDIT = b"".join([
     u(1_795_293_000_000), text("validate/check"), flag(True), text("HOTP1"), text("hmac"), text("alice"), text("corp"),
     text("'admin@linotp_admins (LinOTP_local_admins)'"), text("wrong otp value"), text("info"), text("node-1"),
@@ -151,6 +155,7 @@ FILES = {
         "history_anchor": variant(10),
         "format_level": variant(11),
         "nodes": variant(12),
+        "policy": variant(13, text("otp_pin")),
     },
     "record": {
         "token": variant(0, TOKEN),
@@ -169,6 +174,7 @@ FILES = {
         "history_anchor": variant(10, ANCHOR),
         "format_level": variant(11, u(2)),
         "nodes": variant(12, NODES),
+        "policy": variant(13, POLICY),
     },
     "index_key": {
         "configuration": variant(0),

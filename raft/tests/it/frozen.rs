@@ -13,8 +13,8 @@ use tessera_core::{
     record::{
         AdminV1, AutoResync, ChallengeAttributeV1, ChallengeV1, ChallengedV1, ClusterSecretV1,
         HistoryAnchorV1, IndexKey, InfoValue, InvitationV1, Key, NodeEntry, NodeMemberV1, NodesV1, Parameter,
-        Pin, RealmV1, Record, ReplyV1, ResolverKind, ResolverV1, RevocationV1, SettingV1, SettingValue,
-        TokenType, TokenV1, UsageV1,
+        Pin, PolicyV1, RealmV1, Record, ReplyV1, ResolverKind, ResolverV1, RevocationV1, SettingV1,
+        SettingValue, TokenType, TokenV1, UsageV1,
     },
     secret::{KeyId, PinHash, Sealed},
     time::UnixMillis,
@@ -109,6 +109,7 @@ fn reply() -> ReplyV1 {
                 ("b".into(), ChallengeAttributeV1::Code("y".into())),
             ],
         }],
+        detail: Some(r#"{"Failure":"x"}"#.into()),
     }
 }
 
@@ -120,6 +121,7 @@ fn refusal() -> ReplyV1 {
         auth_info: None,
         root: None,
         challenges: Vec::new(),
+        detail: None,
     }
 }
 
@@ -232,6 +234,18 @@ fn txn() -> Txn {
     }
 }
 
+fn policy() -> PolicyV1 {
+    PolicyV1 {
+        active: "True".into(),
+        scope: "authentication".into(),
+        action: "otppin=1".into(),
+        realm: "corp".into(),
+        user: "alice,".into(),
+        client: "10.0.0.0/8".into(),
+        time: "* * * * * *;".into(),
+    }
+}
+
 fn nodes() -> NodesV1 {
     let member = NodeMemberV1 {
         incarnation: [5; 16],
@@ -284,6 +298,7 @@ fn keys_have_their_frozen_bytes() {
             ("history_anchor", Key::HistoryAnchor),
             ("format_level", Key::FormatLevel),
             ("nodes", Key::Nodes),
+            ("policy", Key::Policy("otp_pin".into())),
         ],
     );
     check_enum(
@@ -334,6 +349,7 @@ fn records_have_their_frozen_bytes() {
             ("history_anchor", Record::HistoryAnchor(anchor)),
             ("format_level", Record::FormatLevel(2)),
             ("nodes", Record::Nodes(Arc::new(nodes()))),
+            ("policy", Record::Policy(Arc::new(policy()))),
         ],
     );
 }

@@ -1,5 +1,7 @@
 //! `/system` (reference http-api 12).
 
+mod policy;
+
 use serde_json::json;
 
 use crate::server::Server;

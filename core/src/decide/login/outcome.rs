@@ -7,8 +7,10 @@ use super::target::{self, Change};
 use super::{Candidate, Context, Place, Round};
 use crate::decide::challenge::{self, ToChallenge};
 use crate::decide::pin::OtpPinMode;
+use crate::decide::rollout;
 use crate::decide::validate::Verdict;
 use crate::decision::Stop;
+use crate::policy::Scope;
 use crate::record::{Key, Record, TokenV1};
 
 impl Round<'_> {
@@ -42,7 +44,13 @@ impl Round<'_> {
                 (false, true) => Change::Blamed,
                 (false, false) => Change::Seen,
             };
-            target::settle(cx, candidate, &change);
+            target::settle(cx, self.login.user, candidate, &change)?;
+        }
+        if verdict.accepted
+            && cx.view.configuration().policies.has_active(Scope::Enrollment)
+            && let Some(used) = candidates.iter().find(|one| matches!(one.place, Place::Valid { .. }))
+        {
+            rollout::purge(cx, self.login.user, &used.token)?;
         }
         Ok(verdict)
     }

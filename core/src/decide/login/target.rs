@@ -6,6 +6,11 @@
 use std::sync::Arc;
 
 use super::{Candidate, Context, Place};
+use crate::decide::pin::realms_concerned;
+use crate::decide::policies::{Who, is_set};
+use crate::decide::user::KnownUser;
+use crate::decision::Stop;
+use crate::policy::catalogue::authentication::NO_FAILCOUNTER_FORWARDING;
 use crate::record::{Key, Record, TokenType, TokenV1, UsageV1};
 use crate::token::{Memory, TokenFault, remember};
 use crate::token_info;
@@ -56,8 +61,17 @@ pub(super) enum Change {
 }
 
 /// Changes the target of a candidate, if it has one.
-pub(super) fn settle(cx: &mut Context<'_>, candidate: &Candidate, change: &Change) {
-    let Some(target) = &candidate.target else { return };
+///
+/// # Errors
+/// As a policy look-up.
+pub(super) fn settle(
+    cx: &mut Context<'_>,
+    user: Option<&KnownUser>,
+    candidate: &Candidate,
+    change: &Change,
+) -> Result<(), Stop> {
+    let Some(target) = &candidate.target else { return Ok(()) };
+    let spares_failures = leaves_failures(cx, user, candidate)?;
     let rules = target.token.token_type.rules();
     let before = cx.view.usage(&target.serial);
     let mut usage = UsageV1::clone(&before);
@@ -65,14 +79,14 @@ pub(super) fn settle(cx: &mut Context<'_>, candidate: &Candidate, change: &Chang
         (Change::Accepted { alone }, Place::Valid { proof, .. }) => {
             rules.advance(&mut usage, proof.clone());
             if *alone {
-                usage.fail_count = 0;
+                usage.fail_count = if spares_failures { usage.fail_count } else { 0 };
                 if let Some(changed) = rules.accepted(&target.token) {
                     cx.view.put_token(&target.serial, changed);
                 }
             }
         }
         (Change::Blamed, _) => {
-            usage.fail_count = usage.fail_count.saturating_add(1);
+            usage.fail_count = usage.fail_count.saturating_add(u32::from(!spares_failures));
             remember(&mut usage, target.memory);
             rules.on_failed(&mut usage);
         }
@@ -81,4 +95,22 @@ pub(super) fn settle(cx: &mut Context<'_>, candidate: &Candidate, change: &Chang
     if usage != *before {
         cx.view.put(Key::Usage(target.serial.clone()), Record::Usage(Arc::new(usage)));
     }
+    Ok(())
+}
+
+/// Whether a policy keeps the target's fail counter where it is: one for the user, or for a realm of the forward token.
+fn leaves_failures(
+    cx: &mut Context<'_>,
+    user: Option<&KnownUser>,
+    candidate: &Candidate,
+) -> Result<bool, Stop> {
+    if let Some(user) = user {
+        return is_set(cx, &NO_FAILCOUNTER_FORWARDING, Who::user(user));
+    }
+    for realm in realms_concerned(cx, std::slice::from_ref(&candidate.serial)) {
+        if is_set(cx, &NO_FAILCOUNTER_FORWARDING, Who::realm(&realm))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -8,10 +8,12 @@ use super::{SEED_BYTES, form_url, question, signature, stored_question};
 use crate::algo::ocra::Suite;
 use crate::algo::pbkdf2;
 use crate::decide::Context;
+use crate::decide::callback;
 use crate::decide::challenge;
 use crate::decide::enroll::{Init, Shown};
 use crate::decide::user::{identify, tokens_of};
 use crate::decision::{Refusal, Stop};
+use crate::policy::catalogue::authentication::{QRTANURL, QRTANURL_INIT};
 use crate::record::{InfoValue, TokenInfo, TokenType, TokenV1};
 use crate::secret::{KeyId, Purpose, Sealed, SecretText};
 use crate::seed;
@@ -110,13 +112,16 @@ pub(super) fn begin(
     set_text(&mut draft.token.info, ROLLOUT, "1");
     set_text(&mut draft.token.info, SHARED_SECRET, &sealed_text(&sealed));
     draft.token.active = false;
-    let import = SecretText::new(form_url(
-        "init",
-        &[("sh", secret.expose()), ("os", suite.text()), ("se", draft.serial.as_str())],
-    ));
+    let place = (&draft.serial, &draft.token);
+    let callback = callback::url(cx, &QRTANURL_INIT, &request.ocra.callback, place, "")?.unwrap_or_default();
+    let mut parameters = vec![("sh", secret.expose()), ("os", suite.text()), ("se", draft.serial.as_str())];
+    if !callback.is_empty() {
+        parameters.push(("u", callback.as_str()));
+    }
+    let import = SecretText::new(form_url("init", &parameters));
     draft.detail = vec![
         ("sharedsecret", Shown::Text(secret.clone())),
-        ("url", Shown::Text(SecretText::from(""))),
+        ("url", Shown::Text(SecretText::new(callback))),
         ("app_import", Shown::Text(import.clone())),
         ("ocraurl", Shown::Code(import)),
     ];
@@ -145,6 +150,9 @@ pub(super) fn activate(
     let message = request.ocra.message.as_deref().unwrap_or_default();
     let challenge = question::make(&mut cx.random, suite, None, message)?;
     let id = challenge::fresh_id(cx, 0)?;
+    let place = (&draft.serial, &draft.token);
+    let callback =
+        callback::url(cx, &QRTANURL, &request.ocra.callback, place, id.as_str())?.unwrap_or_default();
     let mut parameters = vec![
         ("se", draft.serial.as_str()),
         ("no", nonce.as_str()),
@@ -154,10 +162,13 @@ pub(super) fn activate(
     if !message.is_empty() {
         parameters.push(("me", message));
     }
+    if !callback.is_empty() {
+        parameters.push(("u", callback.as_str()));
+    }
     let url = form_url("nonce", &parameters);
     let signature = signature(suite, &key, &url);
     let import = format!("{url}&si={signature}");
-    let data = stored_question(&draft.serial, &challenge, message, "");
+    let data = stored_question(&draft.serial, (&challenge, &callback), message, "");
     let posed = Posed { message: import.clone(), data, attributes: Vec::new() };
     challenge::store(cx, &draft.serial, &draft.token, &id, &posed);
     let text = |value: String| Shown::Text(SecretText::new(value));
@@ -165,7 +176,7 @@ pub(super) fn activate(
         ("nonce", text(nonce)),
         ("transactionid", text(id.to_string())),
         ("challenge", text(challenge)),
-        ("url", text(String::new())),
+        ("url", text(callback)),
         ("signature", text(signature)),
         ("app_import", text(import.clone())),
         ("ocraurl", Shown::Code(SecretText::new(import))),
