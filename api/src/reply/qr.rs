@@ -191,6 +191,18 @@ mod tests {
         assert!(length < 3 * 1024, "{length} bytes");
     }
 
+    /// The dark modules of the SVG are those of the symbol: as many, and the corner of the finder pattern behind the border.
+    #[test]
+    fn the_svg_has_the_modules_of_the_symbol() {
+        let dark = QrCode::with_error_correction_level("A", EcLevel::M).unwrap().into_colors();
+        let dark = dark.iter().filter(|color| **color == Color::Dark).count();
+        let svg = svg("A").unwrap();
+        assert_eq!(svg.matches("h1v1h-1z").count(), dark);
+        assert!(svg.contains("viewBox=\"0 0 29 29\"") && svg.contains("\"M4 4h1v1h-1z"), "{svg}");
+        assert!(!svg.contains("M3 ") && !svg.contains("M25 "), "the border is white");
+        assert_eq!(svg_uri(&"x".repeat(3000)), "");
+    }
+
     #[test]
     fn too_long_texts_give_no_image() {
         assert_eq!(png(&"x".repeat(3000)), Err(TooLong));

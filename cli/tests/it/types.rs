@@ -136,7 +136,7 @@ fn devices() -> Vec<Device> {
         device(
             "E-MOTP",
             init("motp", "E-MOTP", Some("0123456789abcdef"), &[("otppin", "6666")]),
-            ticking(10, move |slot| motp.code(slot).to_string()),
+            ticking(10, move |slot| motp.code(slot)),
             "zzzzzz",
         ),
         repeating(device(
