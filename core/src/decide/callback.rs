@@ -78,7 +78,7 @@ pub(crate) fn url(
 /// What the policies of the owner's realm say, or else those of the token's realms, which must not differ.
 fn template(cx: &mut Context<'_>, name: &str, token: &TokenV1) -> Result<Option<Box<str>>, Stop> {
     let given = |url: Option<Box<str>>| url.filter(|url| !url.trim().is_empty());
-    if !cx.view.configuration().policies.mentions(Scope::Authentication, name) {
+    if !cx.view.configuration().policies.has_active(Scope::Authentication) {
         return Ok(None);
     }
     if let Some(owner) = known_owner(cx, token)? {

@@ -16,22 +16,16 @@ use crate::user::Serial;
 /// To ask a user store; a refusal if a policy cannot be read.
 pub(super) fn purge(cx: &mut Context<'_>, user: Option<&KnownUser>, used: &TokenV1) -> Result<(), Stop> {
     let Some(owner) = used.owner.as_ref().filter(|_| !is_for_rollout(used)) else { return Ok(()) };
-    let serials: Vec<Serial> = cx
-        .view
-        .index(&IndexKey::TokensOfOwner(owner.clone()))
-        .into_iter()
-        .filter_map(|key| match key {
-            Key::Token(serial) => Some(serial),
-            _ => None,
-        })
-        .collect();
+    let mut number = 0_usize;
     let mut spent = Vec::new();
-    for serial in &serials {
-        if cx.view.token(serial).is_some_and(|token| is_for_rollout(&token)) {
-            spent.push(serial.clone());
+    for key in cx.view.index(&IndexKey::TokensOfOwner(owner.clone())) {
+        let Key::Token(serial) = key else { continue };
+        number += 1;
+        if cx.view.token(&serial).is_some_and(|token| is_for_rollout(&token)) {
+            spent.push(serial);
         }
     }
-    if serials.len() < 2 || spent.is_empty() {
+    if number < 2 || spent.is_empty() {
         return Ok(());
     }
     let owner = match user {

@@ -31,10 +31,10 @@ impl Preference {
     ) -> Result<Self, Stop> {
         let mut preference = Self { all: cx.facts.caller.action == "userservice/login", types: Vec::new() };
         match user {
-            Some(user) => preference.add(value(cx, &CHALLENGE_RESPONSE, Who::user(user))?),
+            Some(user) => preference.add(value(cx, &CHALLENGE_RESPONSE, Who::user(user))?.as_deref()),
             None => {
                 for realm in realms_concerned(cx, serials) {
-                    preference.add(value(cx, &CHALLENGE_RESPONSE, Who::realm(&realm))?);
+                    preference.add(value(cx, &CHALLENGE_RESPONSE, Who::realm(&realm))?.as_deref());
                 }
             }
         }
@@ -42,8 +42,8 @@ impl Preference {
     }
 
     /// A word that is no type stands for nothing.
-    fn add(&mut self, list: Option<Box<str>>) {
-        for word in words(list.as_deref().unwrap_or_default()) {
+    fn add(&mut self, list: Option<&str>) {
+        for word in words(list.unwrap_or_default()) {
             self.all |= word == "*";
             self.types.extend(TokenType::find(word));
         }
@@ -63,7 +63,7 @@ mod tests {
     fn lists_name_types_in_any_case_or_all() {
         let read = |list: &str| {
             let mut preference = Preference::default();
-            preference.add(Some(list.into()));
+            preference.add(Some(list));
             [TokenType::Hmac, TokenType::Totp, TokenType::Pw].map(|kind| preference.includes(kind))
         };
         assert_eq!(read("HMAC totp"), [true, true, false]);

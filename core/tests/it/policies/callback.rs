@@ -22,7 +22,7 @@ fn unowned(site: &mut Site, realms: &[&str]) {
     let request = init_request("O1", "1234", "", "r1");
     site.init(&Init { token_type: Some("ocra2".to_owned()), ..request }).unwrap();
     site.state.change_token("O1", |token| {
-        token.realms = realms.iter().map(|realm| RealmName::from(*realm)).collect()
+        token.realms = realms.iter().map(|realm| RealmName::from(*realm)).collect();
     });
 }
 
