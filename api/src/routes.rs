@@ -27,10 +27,11 @@ use crate::validate::{check, check_s, check_status, check_t, check_yubikey, cons
 
 /// Every endpoint: path, methods, who may call it, handler.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
-    use Access::{Admin, AdminLocal, Open};
+    use Access::{Admin, Open};
     use Methods::{Any, Get, Post};
 
-    Table::new(shared)
+    let table = cluster(system(Table::new(shared)));
+    table
         .add("/validate/check", Any, Open, check::check)
         .add("/validate/check_s", Any, Open, check_s::check_s)
         .add("/validate/check_t", Any, Open, check_t::check_t)
@@ -60,6 +61,20 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/admin/getSerialByOtp", Any, Admin, find::get_serial_by_otp)
         .add("/admin/totp_lookup", Any, Admin, find::totp_lookup)
         .add("/admin/userlist", Any, Admin, userlist::userlist)
+        .add("/healthcheck/status", Get, Open, health::status)
+        .add("/healthz", Get, Open, health::alive)
+        .add("/readyz", Get, Open, health::ready)
+        .add("/metrics", Get, Open, metrics::metrics)
+        .add("/", Get, Open, root)
+        .finish()
+}
+
+/// The configuration: for administrators, whose rights the decisions check.
+fn system(table: Table) -> Table {
+    use Access::Admin;
+    use Methods::{Any, Post};
+
+    table
         .add("/system/setResolver", Post, Admin, resolver::set_resolver)
         .add("/system/getResolvers", Any, Admin, resolver::get_resolvers)
         .add("/system/getResolver", Any, Admin, resolver::get_resolver)
@@ -83,10 +98,14 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/system/explainPolicy", Any, Admin, policy::explain_policy)
         .add("/system/getPolicyDef", Any, Admin, policy::get_policy_def)
         .add("/system/policies_flexi", Any, Admin, policy::policies_flexi)
-        .add("/healthcheck/status", Get, Open, health::status)
-        .add("/healthz", Get, Open, health::alive)
-        .add("/readyz", Get, Open, health::ready)
-        .add("/metrics", Get, Open, metrics::metrics)
+}
+
+/// Our own calls about the cluster itself.
+fn cluster(table: Table) -> Table {
+    use Access::{Admin, AdminLocal};
+    use Methods::{Get, Post};
+
+    table
         .add("/cluster/status", Get, AdminLocal, status::status)
         .add("/cluster/token", Post, Admin, token::token)
         .add("/cluster/remove", Post, Admin, remove::remove)
@@ -99,8 +118,6 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
         .add("/cluster/backup", Post, Admin, backup::backup)
         .add("/cluster/keys", Get, Admin, keys::status)
         .add("/cluster/keys/rotate", Post, Admin, keys::rotate)
-        .add("/", Get, Open, root)
-        .finish()
 }
 
 /// A route table under construction.

@@ -1,5 +1,6 @@
-//! Every node is stopped with SIGTERM and started again, one after the other, under load: does anybody notice? The same
-//! with a new version, which supports a higher format level: for a while the cluster is of two versions.
+//! Every node is stopped with SIGTERM and started again, one after the other, under load: does anybody notice?
+//!
+//! The same with a new version, which supports a higher format level: for a while the cluster is of two versions.
 
 use std::time::Duration;
 
