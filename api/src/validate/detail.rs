@@ -15,10 +15,11 @@ pub(super) fn members(verdict: &Verdict) -> Option<Members<Value>> {
     }
     match told {
         LoginDetail::Failure(reason) => members.push(("error".to_owned(), json!(reason))),
-        LoginDetail::Remote(text) => match serde_json::from_str(text) {
-            Ok(Value::Object(told)) => members.extend(told),
-            Ok(_) | Err(_) => {}
-        },
+        LoginDetail::Remote(text) => {
+            if let Ok(Value::Object(told)) = serde_json::from_str(text) {
+                members.extend(told);
+            }
+        }
         LoginDetail::Success(SuccessDetail { realm, user, is_admin, token_type, serial }) => {
             members.push(("realm".to_owned(), json!(realm)));
             members.push(("user".to_owned(), json!(user)));
