@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -117,6 +118,24 @@ pub struct Sealed {
     pub nonce: [u8; 12],
     /// Ciphertext followed by the 16-byte tag.
     pub ciphertext: Box<[u8]>,
+}
+
+impl Sealed {
+    /// The form in texts that are stored as clients know them: key id, nonce and ciphertext in hex, separated by colons.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{}:{}:{}", self.key.0, HEXLOWER.encode(&self.nonce), HEXLOWER.encode(&self.ciphertext))
+    }
+
+    /// Reads [`Self::to_text`]; `None` for anything else.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let key = KeyId(parts.next()?.parse().ok()?);
+        let nonce = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+        let ciphertext = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.into_boxed_slice();
+        parts.next().is_none().then_some(Self { key, nonce, ciphertext })
+    }
 }
 
 impl fmt::Debug for Sealed {
@@ -466,5 +485,16 @@ mod tests {
         assert_eq!(format!("{sealed:?}"), "Sealed(key 1)");
         assert_eq!(format!("{:?}", SecretText::from("hunter2")), "SecretText");
         assert_eq!(format!("{:?}", ring()), "Keyring(1 keys, active 1)");
+    }
+
+    #[test]
+    fn the_text_form_of_a_sealed_secret_is_read_back_and_nothing_else_is() {
+        let sealed = Sealed { key: KeyId(3), nonce: [9; 12], ciphertext: vec![0xc0, 0xff, 0xee].into() };
+        assert_eq!(sealed.to_text(), "3:090909090909090909090909:c0ffee");
+        assert_eq!(Sealed::from_text(&sealed.to_text()), Some(sealed));
+        let form = "3:010101010101010101010101:zz";
+        for bad in ["", "3", "3:00", "x:00:00", "x:090909090909090909090909:c0ffee", form, "3:09:c0ffee:"] {
+            assert_eq!(Sealed::from_text(bad), None, "{bad}");
+        }
     }
 }

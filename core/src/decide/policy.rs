@@ -15,7 +15,7 @@ use super::rights::SystemRight;
 use super::{Context, Request};
 use crate::configuration::Configuration;
 use crate::decision::{Refusal, Stop};
-use crate::policy::forward::{ForwardError, SEALED_IN, seal_secrets, write_sealed};
+use crate::policy::forward::{ForwardError, SEALED_IN, seal_secrets};
 use crate::policy::validate::{InvalidAction, check_actions, lockout};
 use crate::policy::{Policy, Scope, exchange};
 use crate::record::{Key, PolicyV1, Record};
@@ -212,7 +212,7 @@ fn seal(cx: &mut Context<'_>, action: &str) -> Result<String, Stop> {
     let random = &mut cx.random;
     let sealed = seal_secrets(action, |clear| -> Result<String, SealError> {
         let sealed = keyring.seal(Purpose::Policy, SEALED_IN, clear.as_bytes(), random.bytes())?;
-        Ok(write_sealed(&sealed))
+        Ok(sealed.to_text())
     });
     sealed.map_err(|error| match error {
         ForwardError::Items(error) => Stop::from(Refusal::Other(error.to_string())),

@@ -1,12 +1,11 @@
 //! The value of `forward_server` (reference policies 8): its servers, and their secrets, which are never stored, shown,
 //! exported or audited in the clear.
 
-use data_encoding::HEXLOWER;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::catalogue::authentication::FORWARD_SERVER;
 use super::items::{ItemsError, Written, pieces, quoted, split};
-use crate::secret::{KeyId, Sealed};
+use crate::secret::Sealed;
 
 /// What the sealed secrets are bound to.
 pub const SEALED_IN: &str = "forward_server";
@@ -49,22 +48,8 @@ pub fn replace_sealed<E>(
     rewrite(action, |url| {
         let Some(sealed) = encsecret(url) else { return Ok(None) };
         let Some(fresh) = visit(&sealed)? else { return Ok(None) };
-        Ok(Some(with_sealed(url, &write_sealed(&fresh))))
+        Ok(Some(with_sealed(url, &fresh.to_text())))
     })
-}
-
-/// The text form of a sealed secret: key id, nonce and ciphertext in hex, separated by colons.
-#[must_use]
-pub fn write_sealed(sealed: &Sealed) -> String {
-    format!("{}:{}:{}", sealed.key.0, HEXLOWER.encode(&sealed.nonce), HEXLOWER.encode(&sealed.ciphertext))
-}
-
-fn read_sealed(text: &str) -> Option<Sealed> {
-    let mut parts = text.split(':');
-    let key = KeyId(parts.next()?.parse().ok()?);
-    let nonce = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
-    let ciphertext = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.into_boxed_slice();
-    parts.next().is_none().then_some(Sealed { key, nonce, ciphertext })
 }
 
 /// A server named by `forward_server`.
@@ -129,7 +114,7 @@ fn host_and_port(authority: &str) -> Option<(String, u16)> {
 fn encsecret(url: &str) -> Option<Sealed> {
     let (_, query) = url.split_once('?')?;
     let value = query.split('&').find_map(|pair| pair.strip_prefix(SEALED)?.strip_prefix('='))?;
-    read_sealed(&percent_decode_str(value).decode_utf8_lossy())
+    Sealed::from_text(&percent_decode_str(value).decode_utf8_lossy())
 }
 
 /// Rewrites the URLs of `forward_server`; `None` keeps one as it is.
@@ -202,6 +187,7 @@ fn with_sealed(url: &str, sealed: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::KeyId;
     use std::convert::Infallible;
 
     /// Seals by turning the text round, so that a test can see what was sealed.
@@ -259,12 +245,7 @@ mod tests {
 
     #[test]
     fn sealed_secrets_are_found_and_replaced() {
-        let text = write_sealed(&sample());
-        assert_eq!(text, "3:090909090909090909090909:c0ffee");
-        assert_eq!(read_sealed(&text), Some(sample()));
-        for other in ["", "3", "3:09:c0ffee", "x:090909090909090909090909:c0ffee", &format!("{text}:")] {
-            assert_eq!(read_sealed(other), None, "{other}");
-        }
+        let text = sample().to_text();
         let action =
             format!("otppin=1, forward_server=radius://a/?encsecret={} https://b/", text.replace(':', "%3A"));
         let mut shown = Vec::new();
@@ -301,7 +282,7 @@ mod tests {
         ] {
             assert_eq!(servers(value), expected, "{value}");
         }
-        let sealed = format!("radius://a/?encsecret={}", write_sealed(&sample()).replace(':', "%3A"));
+        let sealed = format!("radius://a/?encsecret={}", sample().to_text().replace(':', "%3A"));
         let [Server::Radius { secret, .. }] = &*servers(&sealed) else { panic!("{sealed}") };
         assert_eq!(*secret, Some(sample()));
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    AdminV1, ClusterSecretV1, Key, Parameter, Pin, PolicyV1, Record, ResolverV1, SettingV1, SettingValue,
-    TokenV1,
+    AdminV1, ClusterSecretV1, InfoValue, Key, Parameter, Pin, PolicyV1, Record, ResolverV1, SettingV1,
+    SettingValue, TokenV1,
 };
 use crate::policy::forward::{ForwardError, SEALED_IN, replace_sealed};
 use crate::secret::{PinHash, Purpose, Sealed};
+use crate::token::{SHARED_SECRET, shared_secret_place};
 
 /// Is shown a sealed secret, what it is for and what it is bound to; says what takes its place, or leaves it.
 pub type Visit<'a, E> = &'a mut dyn FnMut(Purpose, &str, &Sealed) -> Result<Option<Sealed>, E>;
@@ -105,10 +106,20 @@ fn token_with<E>(token: &TokenV1, serial: &str, visit: Visit<'_, E>) -> Result<O
         Pin::Reversible(sealed) => offer(Purpose::UserPin, Some(sealed))?,
         Pin::Unset | Pin::Hashed(_) => None,
     };
-    if seed.is_none() && user_pin.is_none() && pin.is_none() {
+    let shared = match token.info.get(SHARED_SECRET) {
+        Some(InfoValue::Text(text)) => match Sealed::from_text(text) {
+            Some(sealed) => visit(Purpose::Seed, &shared_secret_place(serial), &sealed)?,
+            None => None,
+        },
+        Some(_) | None => None,
+    };
+    if seed.is_none() && user_pin.is_none() && pin.is_none() && shared.is_none() {
         return Ok(None);
     }
     let mut token = token.clone();
+    if let Some(shared) = shared {
+        token.info.insert(SHARED_SECRET.into(), InfoValue::Text(shared.to_text().into()));
+    }
     token.seed = seed.or(token.seed);
     token.user_pin = user_pin.or(token.user_pin);
     token.pin = pin.map_or(token.pin, Pin::Reversible);
@@ -159,13 +170,16 @@ mod tests {
 
     /// A policy with the secrets of two servers.
     fn policy() -> PolicyV1 {
-        let text = crate::policy::forward::write_sealed(&sealed(Purpose::Policy, SEALED_IN));
+        let text = sealed(Purpose::Policy, SEALED_IN).to_text();
         let url = format!("radius://a/?encsecret={}", text.replace(':', "%3A"));
         let action = format!("otppin=1, forward_server={url} https://b/ {url}").into();
         PolicyV1 { action, ..PolicyV1::default() }
     }
 
     fn everything() -> Vec<(Key, Record, usize)> {
+        let mut info = TokenInfo::new();
+        let shared = sealed(Purpose::Seed, "T1/sharedSecret").to_text();
+        info.insert("sharedSecret".into(), InfoValue::Text(shared.into()));
         let token = TokenV1 {
             token_type: TokenType::Hmac,
             seed: Some(sealed(Purpose::Seed, "T1")),
@@ -180,7 +194,7 @@ mod tests {
             fail_count_max: 10,
             active: true,
             created_at: UnixMillis(1),
-            info: TokenInfo::new(),
+            info,
         };
         let mut parameters = BTreeMap::new();
         parameters.insert("BINDPW".into(), Parameter::Secret(sealed(Purpose::Resolver, "ad/BINDPW")));
@@ -191,7 +205,7 @@ mod tests {
         let admin = AdminV1 { password: sealed(Purpose::Administrator, "root") };
         let secret = ClusterSecretV1 { secret: sealed(Purpose::Cluster, "jwt") };
         vec![
-            (Key::Token("T1".into()), Record::Token(Arc::new(token)), 3),
+            (Key::Token("T1".into()), Record::Token(Arc::new(token)), 4),
             (Key::Resolver("ad".into()), Record::Resolver(Arc::new(resolver)), 1),
             (Key::Setting("k".into()), Record::Setting(Arc::new(setting)), 1),
             (Key::Admin("root".into()), Record::Admin(Arc::new(admin)), 1),

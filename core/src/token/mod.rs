@@ -15,6 +15,8 @@ mod totp;
 mod yubico;
 mod yubikey;
 
+pub(crate) use ocra2::{SHARED_SECRET, shared_secret_place};
+
 use std::collections::BTreeMap;
 
 use crate::algo::hotp::UnsupportedDigits;

@@ -3,6 +3,8 @@
 mod question;
 mod rollout;
 
+pub(crate) use rollout::{SHARED_SECRET, shared_secret_place};
+
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;

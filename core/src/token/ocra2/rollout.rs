@@ -15,16 +15,18 @@ use crate::decide::user::{identify, tokens_of};
 use crate::decision::{Refusal, Stop};
 use crate::policy::catalogue::authentication::{QRTANURL, QRTANURL_INIT};
 use crate::record::{InfoValue, TokenInfo, TokenType, TokenV1};
-use crate::secret::{KeyId, Purpose, Sealed, SecretText};
+use crate::secret::{Purpose, Sealed, SecretText};
 use crate::seed;
 use crate::settings::Settings;
 use crate::token::{Draft, Posed};
 use crate::token_info;
 use crate::user::Serial;
 
-/// LinOTP's keys: how far the roll-out is, the sealed secret of its first phase, the nonce of its second.
+/// LinOTP's key: how far the roll-out is.
 const ROLLOUT: &str = "rollout";
-const SHARED_SECRET: &str = "sharedSecret";
+/// LinOTP's key: the secret of the first phase, sealed.
+pub(crate) const SHARED_SECRET: &str = "sharedSecret";
+/// LinOTP's key: the nonce of the second phase.
 const NONCE: &str = "nonce";
 
 const NONCE_BYTES: usize = 64;
@@ -104,13 +106,13 @@ pub(super) fn begin(
     let secret = seed::generate(&mut cx.random, SEED_BYTES);
     let sealed = cx.facts.keyring.seal(
         Purpose::Seed,
-        &place(&draft.serial),
+        &shared_secret_place(draft.serial.as_str()),
         secret.expose().as_bytes(),
         cx.random.bytes(),
     )?;
     forget(&mut draft.token.info);
     set_text(&mut draft.token.info, ROLLOUT, "1");
-    set_text(&mut draft.token.info, SHARED_SECRET, &sealed_text(&sealed));
+    set_text(&mut draft.token.info, SHARED_SECRET, &sealed.to_text());
     draft.token.active = false;
     let place = (&draft.serial, &draft.token);
     let callback = callback::url(cx, &QRTANURL_INIT, &request.ocra.callback, place, "")?.unwrap_or_default();
@@ -217,8 +219,8 @@ fn shared_secret(cx: &Context<'_>, draft: &Draft) -> Result<Zeroizing<Vec<u8>>, 
     let refuse = |problem: &str| Stop::from(Refusal::Other(format!("token {}: {problem}", draft.serial)));
     let stored = token_info::text(&draft.token.info, SHARED_SECRET)
         .ok_or_else(|| refuse("the roll-out was not begun, or is over"))?;
-    let sealed = parse_sealed(stored).ok_or_else(|| refuse("the shared secret is damaged"))?;
-    let text = cx.facts.keyring.open(Purpose::Seed, &place(&draft.serial), &sealed)?;
+    let sealed = Sealed::from_text(stored).ok_or_else(|| refuse("the shared secret is damaged"))?;
+    let text = cx.facts.keyring.open(Purpose::Seed, &shared_secret_place(draft.serial.as_str()), &sealed)?;
     seed::key_bytes(&text).map_err(|problem| refuse(&problem.to_string()))
 }
 
@@ -227,22 +229,8 @@ fn set_text(info: &mut TokenInfo, key: &str, value: &str) {
 }
 
 /// What the shared secret is sealed for.
-fn place(serial: &Serial) -> String {
+pub(crate) fn shared_secret_place(serial: &str) -> String {
     format!("{serial}/{SHARED_SECRET}")
-}
-
-/// `<key id>:<nonce>:<ciphertext>` in hex: sealed, and yet part of the token information, as clients know it.
-fn sealed_text(sealed: &Sealed) -> String {
-    let (nonce, ciphertext) = (HEXLOWER.encode(&sealed.nonce), HEXLOWER.encode(&sealed.ciphertext));
-    format!("{}:{nonce}:{ciphertext}", sealed.key.0)
-}
-
-fn parse_sealed(text: &str) -> Option<Sealed> {
-    let mut parts = text.split(':');
-    let key = KeyId(parts.next()?.parse().ok()?);
-    let nonce = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
-    let ciphertext = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.into();
-    parts.next().is_none().then_some(Sealed { key, nonce, ciphertext })
 }
 
 #[cfg(test)]
@@ -293,15 +281,6 @@ mod tests {
             "ü1",
         ] {
             assert!(activation_bytes(&SecretText::from(bad)).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn sealed_secret_is_kept_as_text() {
-        let sealed = Sealed { key: KeyId(3), nonce: [1; 12], ciphertext: vec![2; 20].into() };
-        assert_eq!(parse_sealed(&sealed_text(&sealed)), Some(sealed));
-        for bad in ["", "3", "3:00", "x:00:00", "3:010101010101010101010101:zz"] {
-            assert_eq!(parse_sealed(bad), None, "{bad}");
         }
     }
 }
