@@ -247,9 +247,9 @@ mod tests {
     fn what_is_not_replaced_stays() {
         let (key, record, _) = everything().remove(0);
         let replaced = record
-            .reseal(&key, &mut |purpose, _, _| {
+            .reseal(&key, &mut |purpose, identity, _| {
                 let fresh = Sealed { key: KeyId(9), nonce: [0; 12], ciphertext: Box::default() };
-                Ok::<_, Infallible>((purpose == Purpose::Seed).then_some(fresh))
+                Ok::<_, Infallible>((purpose == Purpose::Seed && identity == "T1").then_some(fresh))
             })
             .unwrap()
             .unwrap();
