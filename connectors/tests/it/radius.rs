@@ -98,8 +98,14 @@ fn program() -> Option<&'static str> {
 }
 
 impl FreeRadius {
-    /// Starts one on a free port and waits until it listens.
+    /// Starts one on a free port and waits until it listens. Somebody else may take the port before it does.
     fn start(program: &str) -> Self {
+        let started = (0..5).find_map(|_| Self::try_start(program));
+        assert!(started.is_some(), "FreeRADIUS does not run");
+        started.unwrap()
+    }
+
+    fn try_start(program: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         std::fs::write(folder.path().join("radiusd.conf"), configuration(folder.path(), port)).unwrap();
@@ -112,14 +118,22 @@ impl FreeRadius {
             .unwrap();
         let mut server = Self { process, port, _folder: folder };
         let begin = Instant::now();
-        // The port is taken as soon as the server listens on it.
-        while UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            assert!(server.process.try_wait().unwrap().is_none(), "FreeRADIUS does not run");
+        while !is_taken(port) {
+            if server.process.try_wait().unwrap().is_some() {
+                return None;
+            }
             assert!(begin.elapsed() < START_LIMIT, "FreeRADIUS does not listen");
             std::thread::yield_now();
         }
-        server
+        Some(server)
     }
+}
+
+/// Whether somebody has bound the UDP port. Found without binding it, which would take it from the server that is to.
+fn is_taken(port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/udp").unwrap();
+    let end = format!(":{port:04X}");
+    sockets.lines().any(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&end)))
 }
 
 fn free_port() -> u16 {
