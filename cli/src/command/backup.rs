@@ -24,7 +24,7 @@ const PASSPHRASE_BYTES_MAX: u64 = 4096;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Backup {
     /// Makes a file with a random key that backups are encrypted with.
-    #[command(after_help = "Example:\n  tessera backup new-key /root/tessera-backup.key\n\n\
+    #[command(after_help = "Example:\n  tessera backup new-key backup.key\n\n\
         Keep it apart from the backups, and a copy of it in a safe place.")]
     NewKey(NewKey),
     /// Takes a backup of the running cluster into an encrypted file.

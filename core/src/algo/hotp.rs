@@ -130,16 +130,22 @@ impl Hotp {
         if otp.len() != self.len {
             return None;
         }
-        let end = range.end.min(range.start.saturating_add(WINDOW_MAX));
-        let mut found = Choice::from(0);
-        let mut at = 0;
-        for counter in range.start..end {
-            let first = self.code(counter).bytes().ct_eq(otp.as_bytes()) & !found;
-            at.conditional_assign(&counter, first);
-            found |= first;
-        }
-        bool::from(found).then_some(at)
+        first_of(range, |counter| self.code(counter).bytes().ct_eq(otp.as_bytes()))
     }
+}
+
+/// The first place of a range that `is_it`. The time depends on the range only; of one longer than [`WINDOW_MAX`] the
+/// beginning is searched.
+pub(super) fn first_of(range: Range<u64>, is_it: impl Fn(u64) -> Choice) -> Option<u64> {
+    let end = range.end.min(range.start.saturating_add(WINDOW_MAX));
+    let mut found = Choice::from(0);
+    let mut at = 0;
+    for place in range.start..end {
+        let first = is_it(place) & !found;
+        at.conditional_assign(&place, first);
+        found |= first;
+    }
+    bool::from(found).then_some(at)
 }
 
 pub(crate) fn keyed<M: Mac + KeyInit>(seed: &[u8]) -> M {

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
-use super::hotp::WINDOW_MAX;
+use super::hotp::first_of;
 
 /// Length of a time slot in seconds.
 pub const SLOT_SECONDS: u64 = 10;
@@ -59,21 +59,13 @@ impl<'a> Motp<'a> {
     }
 
     /// The first slot of a range with this value. The time depends on the range only; of a range wider than
-    /// [`WINDOW_MAX`] the beginning is searched.
+    /// [`WINDOW_MAX`](super::hotp::WINDOW_MAX) the beginning is searched.
     #[must_use]
     pub fn find(&self, otp: &str, range: Range<u64>) -> Option<u64> {
         if otp.len() != self.len {
             return None;
         }
-        let end = range.end.min(range.start.saturating_add(WINDOW_MAX));
-        let mut found = Choice::from(0);
-        let mut at = 0;
-        for slot in range.start..end {
-            let first = self.code(slot).as_bytes().ct_eq(otp.as_bytes()) & !found;
-            at.conditional_assign(&slot, first);
-            found |= first;
-        }
-        bool::from(found).then_some(at)
+        first_of(range, |slot| self.code(slot).as_bytes().ct_eq(otp.as_bytes()))
     }
 }
 
